@@ -1,0 +1,5 @@
+/** Element types and host tensors. */
+export { dtypes, isFloat } from "./dtype.ts";
+export type { DType, DTypeArrays } from "./dtype.ts";
+export { elementCount, float32, int64, scalar, tensor, tensorBytes, zeros } from "./tensor.ts";
+export type { Tensor } from "./tensor.ts";

@@ -1,0 +1,110 @@
+/** Files written so that a reader never sees half of one: a temporary name, fsync, then rename. */
+import { createHash, randomBytes } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { type FileHandle, mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { UserError, errorCode } from "./errors.ts";
+
+/** Writes `content` under `path` atomically; on failure nothing is left under `path` that was not there before. */
+export async function writeFileAtomic(path: string, content: string | Uint8Array): Promise<void> {
+  await writeAtomic(path, async (file) => {
+    await file.writeFile(content);
+  });
+}
+
+/** Lets `write` fill a temporary file, then makes it durable and gives it its final name. */
+export async function writeAtomic(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
+  const folder = dirname(path);
+  const temporary = join(folder, `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`);
+  try {
+    await mkdir(folder, { recursive: true });
+    const file = await open(temporary, "wx");
+    try {
+      await write(file);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+    await syncFolder(folder);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw explainWriteError(error, path);
+  }
+}
+
+/** Makes a rename inside `folder` durable. Platforms that cannot open folders skip it. */
+export async function syncFolder(folder: string): Promise<void> {
+  try {
+    const handle = await open(folder, "r");
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    if (!["EISDIR", "EPERM", "EACCES", "EINVAL"].includes(errorCode(error) ?? "")) throw error;
+  }
+}
+
+/** A write failure in words: which file, what stood in the way, what to do. */
+export function explainWriteError(error: unknown, path: string): unknown {
+  switch (errorCode(error)) {
+    case "ENOSPC":
+    case "EDQUOT":
+      return new UserError(`the disk is full: cannot write ${path}`, {
+        next: "Free some space or choose another folder, then run the same command again.",
+        cause: error,
+      });
+    case "EACCES":
+    case "EPERM":
+    case "EROFS":
+      return new UserError(`no permission to write ${path}`, {
+        next: "Choose a folder you may write to.",
+        cause: error,
+      });
+    case "ENOTDIR":
+    case "EISDIR":
+    case "EEXIST":
+      return new UserError(`cannot write ${path}: a file or folder of that name is in the way`, {
+        next: "Move it away or choose another name.",
+        cause: error,
+      });
+    default:
+      return error;
+  }
+}
+
+/** Reads a text file; a missing or unreadable one is a `UserError` that names `what` it should have been. */
+export async function readTextFile(path: string, what: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    throw explainReadError(error, path, what);
+  }
+}
+
+/** A read failure in words. `what` is a noun such as "the config". */
+export function explainReadError(error: unknown, path: string, what: string): unknown {
+  switch (errorCode(error)) {
+    case "ENOENT":
+      return new UserError(`${what} ${path} does not exist`, { next: "Check the path.", cause: error });
+    case "EISDIR":
+      return new UserError(`${what} ${path} is a folder, not a file`, {
+        next: "Name the file inside it.",
+        cause: error,
+      });
+    case "EACCES":
+    case "EPERM":
+      return new UserError(`no permission to read ${what} ${path}`, { cause: error });
+    default:
+      return error;
+  }
+}
+
+/** SHA-256 of a file, as lower-case hex, read as a stream. */
+export async function sha256OfFile(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  return hash.digest("hex");
+}

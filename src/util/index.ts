@@ -1,0 +1,15 @@
+/** Errors, files, random numbers, formats: nothing here knows of tensors. */
+export { CancelledError, UserError, errorCode, errorMessage, nearest } from "./errors.ts";
+export {
+  explainReadError,
+  explainWriteError,
+  readTextFile,
+  sha256OfFile,
+  syncFolder,
+  writeAtomic,
+  writeFileAtomic,
+} from "./files.ts";
+export { excerpt, formatBytes, formatCount, formatDuration, formatPercent } from "./format.ts";
+export { parseJson, readJsonLines } from "./jsonl.ts";
+export { random, randomFromState } from "./random.ts";
+export type { Random } from "./random.ts";
