@@ -1,0 +1,21 @@
+/** Typed graphs: ops, shapes, builder, verifier, printer, passes. Knows no runtime. */
+export { GraphBuilder } from "./builder.ts";
+export type { CustomGradient, Operand } from "./builder.ts";
+export {
+  addDims,
+  broadcastShapes,
+  canonical,
+  evaluateDim,
+  formatShape,
+  multiplyDims,
+  sameShape,
+  shapeSize,
+  subtractDims,
+  symbolsOf,
+  termsOf,
+} from "./dims.ts";
+export type { Dim, Shape } from "./dims.ts";
+export { GraphError } from "./graph.ts";
+export type { Graph, Node, Op, OpAttributes, Value } from "./graph.ts";
+export { opTable } from "./ops/index.ts";
+export type { OpSpec, OpTable } from "./op-spec.ts";
