@@ -1,0 +1,51 @@
+/** AdamW with global-norm clipping, as one graph over flat vectors. */
+import { type Graph, GraphBuilder } from "../graph/index.ts";
+
+/** What decides AdamW's update; the learning rate of a step is fed to it. */
+export interface AdamWOptions {
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+}
+
+export const adamWDefaults: AdamWOptions = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+
+/**
+ * One update (Loshchilov and Hutter, 2019; bias correction and clipping as PyTorch computes them).
+ *
+ * Inputs, all float32: `parameters`, `gradient`, `firstMoment`, `secondMoment` [N]; `decay` and `rate` [N] or [1]
+ * (learning rate · weight decay and learning rate, by element where groups differ); scalars `gradientScale`
+ * (multiplies the gradient before anything else), `maxNorm` (+∞ turns clipping off), `correction1` = 1 − β1ᵗ and
+ * `correction2` = √(1 − β2ᵗ).
+ * Outputs: `nextParameters`, `nextFirstMoment`, `nextSecondMoment` [N] and the scalar `gradientNorm` before clipping.
+ */
+export function adamWGraph(
+  options: AdamWOptions = adamWDefaults,
+  rates: "scalar" | "element" = "scalar",
+): Graph {
+  const g = new GraphBuilder();
+  const vector = (name: string) => g.input(name, "float32", ["N"]);
+  const number = (name: string) => g.input(name, "float32", []);
+  const parameters = vector("parameters");
+  const gradient = g.mul(vector("gradient"), number("gradientScale"));
+  const firstMoment = vector("firstMoment");
+  const secondMoment = vector("secondMoment");
+  const rateShape = rates === "element" ? ["N"] : [1];
+  const decay = g.input("decay", "float32", rateShape);
+  const rate = g.input("rate", "float32", rateShape);
+
+  const norm = g.sqrt(g.sum(g.mul(gradient, gradient), [0]));
+  const clip = g.min(1, g.div(number("maxNorm"), g.add(norm, 1e-6)));
+  const clipped = g.mul(gradient, clip);
+  const m = g.add(g.mul(firstMoment, options.beta1), g.mul(clipped, 1 - options.beta1));
+  const v = g.add(g.mul(secondMoment, options.beta2), g.mul(g.mul(clipped, clipped), 1 - options.beta2));
+  const denominator = g.add(g.div(g.sqrt(v), number("correction2")), options.epsilon);
+  const step = g.div(g.mul(g.div(rate, number("correction1")), m), denominator);
+  const decayed = g.mul(parameters, g.sub(1, decay));
+
+  g.output("nextParameters", g.sub(decayed, step));
+  g.output("nextFirstMoment", m);
+  g.output("nextSecondMoment", v);
+  g.output("gradientNorm", norm);
+  return g.build();
+}
