@@ -1,0 +1,10 @@
+/** Weights from their files: safetensors and GGUF as lazily read stores. */
+export { openGguf } from "./gguf.ts";
+export type { GgufFile } from "./gguf.ts";
+export type { GgufValue } from "./gguf-cursor.ts";
+export type { GgufVocabularyData } from "./gguf-vocabulary.ts";
+export { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32 } from "./half.ts";
+export { isStorageType, storageBytes, storageFormats } from "./storage-formats.ts";
+export type { StorageFormat, StorageType } from "./storage-formats.ts";
+export { memoryWeights } from "./weight-store.ts";
+export type { RawWeight, WeightInfo, WeightStore } from "./weight-store.ts";
