@@ -1,0 +1,130 @@
+/** The loss of a batch, and on demand its gradient, as one graph: what training and perplexity run. */
+import { gradients } from "../../compute/autodiff/index.ts";
+import { type Graph, GraphBuilder, type Shape, type Value } from "../../compute/graph/index.ts";
+import {
+  type Linear,
+  type ParameterLayout,
+  type Scope,
+  type WeightSource,
+  crossEntropy,
+  inputWeights,
+  joinGradients,
+  linear,
+  lora,
+  scope,
+  selectRows,
+  sliceParameters,
+} from "../nn/index.ts";
+import { type Recompute, decoder, finalNorm, vocabularyTable } from "./decoder.ts";
+import type { ModelSpec } from "./model-spec.ts";
+
+export interface AdapterOptions {
+  readonly rank: number;
+  /** s in y = Wx + s · B(Ax). */
+  readonly scale: number;
+  readonly adapts: (path: string) => boolean;
+}
+
+export interface LossGraphOptions {
+  /** Which parameters are trained; their values arrive in the input `parameters` [N]. */
+  readonly layout: ParameterLayout;
+  /** LoRA around the linear layers; absent where the layout holds plain weights. */
+  readonly adapter?: AdapterOptions;
+  /** Whether LoRA's input passes through dropout, whose keep masks arrive as inputs `dropout:<path>`. */
+  readonly dropout?: number;
+  /** Whether `gradient` is an output, added to the input `gradientSum` [N]. */
+  readonly gradients: boolean;
+  /** S must be this many times a chunk. */
+  readonly queryChunks: number;
+  /** R must be this many times a chunk. */
+  readonly lossChunks: number;
+  readonly recompute: Recompute;
+}
+
+/** The prefix of the inputs that carry dropout keep masks. */
+export const dropoutPrefix = "dropout:";
+
+/**
+ * Inputs beside the weights by name: `parameters` [N], `gradientSum` [N] (with gradients), `lossScale` scalar,
+ * and the batch as `flatBatch` lays it out. Outputs: `loss`, the weighted sum of the rows' losses times
+ * `lossScale`; `gradient` = gradientSum + d loss / d parameters.
+ */
+export function lossGraph(spec: ModelSpec, options: LossGraphOptions): Graph {
+  const g = new GraphBuilder();
+  const flat = g.input("parameters", "float32", [options.layout.size]);
+  const trainable = sliceParameters(g, options.layout, flat);
+  const root = scope(g, trainedOrFrozen(trainable, inputWeights(g)));
+  const length = options.queryChunks === 1 ? "S" : `${options.queryChunks}*C`;
+  const rows = options.lossChunks === 1 ? "R" : `${options.lossChunks}*Q`;
+  const input = (name: string, dtype: "int64" | "float32", shape: Shape): Value =>
+    g.input(name, dtype, shape);
+  const half = spec.headWidth / 2;
+  const sliding = spec.layerAttention.includes("sliding");
+
+  const hidden = decoder(
+    root,
+    spec,
+    {
+      tokenIds: input("tokenIds", "int64", ["T"]),
+      positions: input("positions", "int64", ["B", length]),
+      padding: {
+        padIndex: input("padIndex", "int64", ["B", length]),
+        padMask: input("padMask", "float32", ["B", length, 1]),
+        placeIndex: input("placeIndex", "int64", ["T"]),
+      },
+      rotary: {
+        cos: input("rotaryCos", "float32", ["P", half]),
+        sin: input("rotarySin", "float32", ["P", half]),
+      },
+      causalMask: input("causalMask", "float32", [1, 1, length, length]),
+      ...(sliding ? { slidingMask: input("slidingMask", "float32", [1, 1, length, length]) } : {}),
+    },
+    {
+      linear: adaptedLinear(options),
+      queryChunks: options.queryChunks,
+      recompute: options.recompute,
+      trainable,
+    },
+  );
+  const selected = selectRows(g, hidden, {
+    rows: input("rows", "int64", [rows]),
+    rowOfToken: input("rowOfToken", "int64", ["T"]),
+    tokenSelected: input("tokenSelected", "float32", ["T", 1]),
+  });
+  const table = vocabularyTable(root, spec);
+  const total = crossEntropy(
+    g,
+    finalNorm(root, spec, selected),
+    table,
+    { labels: input("labels", "int64", [rows]), weights: input("rowWeights", "float32", [rows]) },
+    options.lossChunks,
+    [...trainable.values()].includes(table),
+  );
+  const loss = g.mul(total, g.input("lossScale", "float32", []));
+  g.output("loss", loss);
+  if (options.gradients) {
+    const sum = g.input("gradientSum", "float32", [options.layout.size]);
+    g.output("gradient", g.add(sum, joinGradients(g, gradients(g, loss, [...trainable.values()]))));
+  }
+  return g.build();
+}
+
+/** A trainable value where there is one of that name, else the frozen weight. */
+function trainedOrFrozen(trainable: ReadonlyMap<string, Value>, frozen: WeightSource): WeightSource {
+  return (name, shape) => trainable.get(name) ?? frozen(name, shape);
+}
+
+function adaptedLinear({ adapter, dropout = 0 }: LossGraphOptions): Linear {
+  if (adapter === undefined) return linear;
+  return lora(linear, { ...adapter, ...(dropout > 0 ? { dropout: dropoutOf(dropout) } : {}) });
+}
+
+/** Inverted dropout with a keep mask fed from outside, so that the host's counter decides it and a resume repeats it. */
+function dropoutOf(probability: number): (scope: Scope, x: Value) => Value {
+  const masks = new Map<string, Value>();
+  return ({ g, path }, x) => {
+    const mask = masks.get(path) ?? g.input(`${dropoutPrefix}${path}`, "bool", x.shape);
+    masks.set(path, mask);
+    return g.where(mask, g.mul(x, 1 / (1 - probability)), 0);
+  };
+}

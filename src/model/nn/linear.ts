@@ -1,0 +1,81 @@
+/** Linear layers and LoRA around them. */
+import type { Value } from "../../compute/graph/index.ts";
+import type { Scope } from "./scope.ts";
+
+/** x [T, I] → [T, outWidth]. The scope stands at the layer; its weight is [O, I] as checkpoints store it. */
+export type Linear = (scope: Scope, x: Value, outWidth: number, bias?: boolean) => Value;
+
+/** y = x Wᵀ (+ b). */
+export const linear: Linear = (scope, x, outWidth, bias = false) => {
+  const { g } = scope;
+  const y = g.matmul(x, scope.weight("weight", [outWidth, x.shape.at(-1)!]), { transB: true });
+  return bias ? g.add(y, scope.weight("bias", [outWidth])) : y;
+};
+
+export interface LoraOptions {
+  /** R */
+  readonly rank: number;
+  /** s in y = Wx + s · B(Ax): alpha / R, or alpha / √R for rank-stabilised LoRA. */
+  readonly scale: number;
+  /** Whether the layer at this path is adapted. */
+  readonly adapts: (path: string) => boolean;
+  /**
+   * Applies dropout to the input of A (training only). Absent, W + s·BA is merged once a batch instead,
+   * which costs less than the two thin products.
+   */
+  readonly dropout?: (scope: Scope, x: Value) => Value;
+}
+
+/**
+ * LoRA (Hu et al., 2021): y = base(x) + s · B(A(dropout(x))), with A `lora_A.weight` [R, I] and
+ * B `lora_B.weight` [O, R]. `merge` needs the plain float32 weight and is used only around `linear`.
+ */
+export function lora(base: Linear, options: LoraOptions): Linear {
+  return (scope, x, outWidth, bias) => {
+    if (!options.adapts(scope.path)) return base(scope, x, outWidth, bias);
+    const a = scope.weight("lora_A.weight", [options.rank, x.shape.at(-1)!]);
+    const b = scope.weight("lora_B.weight", [outWidth, options.rank]);
+    if (base === linear && options.dropout === undefined) {
+      return mergedLora(scope, x, a, b, options.scale, outWidth, bias ?? false);
+    }
+    const { g } = scope;
+    const dropped = options.dropout?.(scope, x) ?? x;
+    const update = g.matmul(g.matmul(dropped, a, { transB: true }), b, {
+      transB: true,
+      alpha: options.scale,
+    });
+    return g.add(base(scope, x, outWidth, bias), update);
+  };
+}
+
+/** y = x (W + s·BA)ᵀ, whose gradient never forms the full dW: dB = s · dyᵀ(xAᵀ), dA = s · (dy B)ᵀ x. */
+function mergedLora(
+  scope: Scope,
+  x: Value,
+  a: Value,
+  b: Value,
+  scale: number,
+  outWidth: number,
+  bias: boolean,
+): Value {
+  const { g } = scope;
+  const weight = scope.weight("weight", [outWidth, x.shape.at(-1)!]);
+  let merged: Value;
+  const [y] = g.custom(
+    [x, a, b],
+    () => {
+      merged = g.add(weight, g.matmul(b, a, { alpha: scale }));
+      return [g.matmul(x, merged, { transB: true })];
+    },
+    ([dy]) => {
+      const u = g.matmul(x, a, { transB: true });
+      const du = g.matmul(dy!, b, { alpha: scale });
+      return [
+        g.matmul(dy!, merged),
+        g.matmul(du, x, { transA: true }),
+        g.matmul(dy!, u, { transA: true, alpha: scale }),
+      ];
+    },
+  );
+  return bias ? g.add(y!, scope.weight("bias", [outWidth])) : y!;
+}
