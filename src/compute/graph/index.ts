@@ -19,3 +19,5 @@ export { GraphError } from "./graph.ts";
 export type { Graph, Node, Op, OpAttributes, Value } from "./graph.ts";
 export { opTable } from "./ops/index.ts";
 export type { OpSpec, OpTable } from "./op-spec.ts";
+export { optimize } from "./passes/index.ts";
+export { printGraph, printNode } from "./print.ts";

@@ -1,0 +1,56 @@
+/** A differentiable ONNX: tensors, graphs, models, runtimes. Has never heard of a language model. */
+export {
+  GraphBuilder,
+  GraphError,
+  addDims,
+  broadcastShapes,
+  canonical,
+  evaluateDim,
+  formatShape,
+  multiplyDims,
+  optimize,
+  printGraph,
+  printNode,
+  sameShape,
+  shapeSize,
+  subtractDims,
+  symbolsOf,
+} from "./graph/index.ts";
+export type {
+  CustomGradient,
+  Dim,
+  Graph,
+  Node,
+  Op,
+  OpAttributes,
+  Operand,
+  Shape,
+  Value,
+} from "./graph/index.ts";
+export { encodeModel, writeModel } from "./onnx/index.ts";
+export type { EncodeOptions, EncodedModel, ExternalData } from "./onnx/index.ts";
+export { FeedError, onnxRuntime } from "./runtime/index.ts";
+export type {
+  CompileOptions,
+  DeviceTensor,
+  Feed,
+  MemoryUse,
+  OnnxRuntimeOptions,
+  Program,
+  Provider,
+  RunOptions,
+  RunResult,
+  Runtime,
+} from "./runtime/index.ts";
+export {
+  dtypes,
+  elementCount,
+  float32,
+  int64,
+  isFloat,
+  scalar,
+  tensor,
+  tensorBytes,
+  zeros,
+} from "./tensor/index.ts";
+export type { DType, DTypeArrays, Tensor } from "./tensor/index.ts";

@@ -1,0 +1,14 @@
+/** Runtimes: onnxruntime in a worker thread, and the slow reference interpreter. */
+export { FeedError } from "./feeds.ts";
+export { onnxRuntime } from "./onnxruntime.ts";
+export type { OnnxRuntimeOptions, Provider } from "./onnxruntime.ts";
+export type {
+  CompileOptions,
+  DeviceTensor,
+  Feed,
+  MemoryUse,
+  Program,
+  RunOptions,
+  RunResult,
+  Runtime,
+} from "./runtime.ts";

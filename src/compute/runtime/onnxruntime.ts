@@ -1,0 +1,242 @@
+/** The runtime over onnxruntime-node, which computes in a worker thread so that the caller stays responsive. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Graph, type Node, optimize, printNode } from "../graph/index.ts";
+import { encodeModel, writeModel } from "../onnx/index.ts";
+import type { Tensor } from "../tensor/index.ts";
+import { UserError, errorMessage, formatBytes } from "../../util/index.ts";
+import { physicalCores } from "./cores.ts";
+import { checkFeeds, chooseOutputs } from "./feeds.ts";
+import type { SessionSettings, WireFeed, WireTensor } from "./protocol.ts";
+import {
+  type CompileOptions,
+  type DeviceTensor,
+  type Feed,
+  type Program,
+  type RunOptions,
+  type RunResult,
+  type Runtime,
+  isDeviceTensor,
+} from "./runtime.ts";
+import { WorkerCallError, WorkerClient } from "./worker-client.ts";
+
+export type Provider = "cpu" | "webgpu" | "cuda" | "tensorrt" | "dml" | "coreml";
+
+export interface OnnxRuntimeOptions {
+  /** Threads of one operator; default: the physical cores this process may use. */
+  readonly threads?: number;
+  /** Execution provider; default `cpu`. */
+  readonly provider?: Provider;
+}
+
+/** Starts a worker thread and loads onnxruntime in it. A missing binary is a `UserError`. */
+export async function onnxRuntime(options: OnnxRuntimeOptions = {}): Promise<Runtime> {
+  const { threads = physicalCores(), provider = "cpu" } = options;
+  const client = new WorkerClient();
+  try {
+    const { version } = await client.call("start", {});
+    return new OnnxRuntime(client, `onnxruntime ${version} (${provider})`, threads, provider);
+  } catch (error) {
+    await client.terminate();
+    throw explain(error, "onnxruntime");
+  }
+}
+
+/** Memory that can be handed over: a copy, or the tensor's own where it owns a whole buffer and `move` allows. */
+function portable(
+  tensor: Tensor,
+  move: boolean,
+): { readonly wire: WireTensor; readonly buffer: ArrayBuffer } {
+  const { dtype, shape, data } = tensor;
+  const whole = data.buffer instanceof ArrayBuffer && data.byteLength === data.buffer.byteLength;
+  const moved = move && whole ? data : data.slice();
+  return { wire: { dtype, shape: [...shape], data: moved }, buffer: moved.buffer as ArrayBuffer };
+}
+
+class OnnxRuntime implements Runtime {
+  readonly name: string;
+  readonly threads: number;
+  readonly #provider: Provider;
+  readonly #client: WorkerClient;
+  readonly #live = new Set<DeviceTensor>();
+  #nextId = 1;
+
+  constructor(client: WorkerClient, name: string, threads: number, provider: Provider) {
+    this.#client = client;
+    this.name = name;
+    this.threads = threads;
+    this.#provider = provider;
+  }
+
+  async upload(tensor: Tensor, options: { readonly transfer?: boolean } = {}): Promise<DeviceTensor> {
+    const { wire, buffer } = portable(tensor, options.transfer === true);
+    const device: DeviceTensor = { dtype: wire.dtype, shape: wire.shape, id: this.#nextId++ };
+    await this.#client.call("upload", { id: device.id, tensor: wire }, { transfer: [buffer] });
+    this.#live.add(device);
+    return device;
+  }
+
+  async download(tensor: DeviceTensor): Promise<Tensor> {
+    return await this.#client.call("download", { id: this.#alive(tensor) });
+  }
+
+  async release(tensor: DeviceTensor): Promise<void> {
+    if (!this.#live.delete(tensor) || this.#client.dead) return;
+    await this.#client.call("release", { ids: [tensor.id] });
+  }
+
+  async overwrite(tensor: DeviceTensor, data: Tensor): Promise<void> {
+    const id = this.#alive(tensor);
+    if (data.dtype !== tensor.dtype || data.shape.join() !== tensor.shape.join()) {
+      throw new Error(
+        `${data.dtype}[${data.shape.join(", ")}] cannot overwrite ${tensor.dtype}[${tensor.shape.join(", ")}]`,
+      );
+    }
+    const { wire, buffer } = portable(data, false);
+    await this.#client.call("upload", { id, tensor: wire }, { transfer: [buffer] });
+  }
+
+  async memory(): Promise<{ readonly peakBytes: number; readonly residentBytes: number }> {
+    return {
+      peakBytes: process.resourceUsage().maxRSS * 1024,
+      residentBytes: process.memoryUsage.rss(),
+    };
+  }
+
+  async compile<In extends string, Out extends string>(
+    graph: Graph,
+    options: CompileOptions = {},
+  ): Promise<Program<In, Out>> {
+    const name = options.name ?? "program";
+    const passes = options.passes ?? [optimize];
+    const prepared = passes.reduce((rewritten, pass) => pass(rewritten), graph);
+    const settings: SessionSettings = {
+      threads: this.threads,
+      provider: this.#provider,
+      memoryPattern: options.memoryPattern ?? false,
+      ...(options.profile === undefined ? {} : { profile: options.profile }),
+    };
+    const program = this.#nextId++;
+    let folder: string | undefined;
+    try {
+      const { model, external } = encodeModel(prepared);
+      if (external === undefined) {
+        await this.#client.call("compile", { program, model, settings }, { transfer: [model.buffer] });
+      } else {
+        // onnxruntime reads external data only beside a model that is a file.
+        folder = await mkdtemp(join(tmpdir(), "attune-"));
+        const path = join(folder, "model.onnx");
+        await writeModel(prepared, path);
+        await this.#client.call("compile", { program, model: path, settings });
+      }
+    } catch (error) {
+      if (folder !== undefined) await rm(folder, { recursive: true, force: true });
+      throw explain(error, name, prepared);
+    }
+    return {
+      name,
+      inputs: prepared.inputs.map((input) => input.name as In),
+      outputs: [...prepared.outputs.keys()] as Out[],
+      run: (feeds, runOptions = {}) => this.#run(program, name, prepared, feeds, runOptions),
+      [Symbol.asyncDispose]: async () => {
+        if (!this.#client.dead) await this.#client.call("dispose", { program });
+        if (folder !== undefined) await rm(folder, { recursive: true, force: true }).catch(() => {});
+      },
+    };
+  }
+
+  async #run<Out extends string>(
+    program: number,
+    name: string,
+    graph: Graph,
+    feeds: Readonly<Record<string, Feed>>,
+    options: RunOptions<Out>,
+  ): Promise<RunResult<Out>> {
+    checkFeeds(name, graph.inputs, feeds);
+    const { keep, fetch } = chooseOutputs(name, graph.outputs, options);
+    const wire: Record<string, WireFeed> = {};
+    const transfer: ArrayBuffer[] = [];
+    for (const [input, feed] of Object.entries(feeds)) {
+      if (isDeviceTensor(feed)) wire[input] = this.#alive(feed);
+      else {
+        const moved = portable(feed, false);
+        wire[input] = moved.wire;
+        transfer.push(moved.buffer);
+      }
+    }
+    const ids = Object.fromEntries(keep.map((output) => [output, this.#nextId++]));
+    try {
+      const { outputs, keptShapes, seconds } = await this.#client.call(
+        "run",
+        { program, feeds: wire, fetch, keep: ids },
+        {
+          transfer,
+          signal: options.signal,
+          what: name,
+          whenAbandoned: () => {
+            this.#client.call("release", { ids: Object.values(ids) }).catch(() => {});
+          },
+        },
+      );
+      const kept: Record<string, DeviceTensor> = {};
+      for (const output of keep) {
+        const { dtype } = graph.outputs.get(output)!;
+        const device: DeviceTensor = { dtype, shape: keptShapes[output]!, id: ids[output]! };
+        this.#live.add(device);
+        kept[output] = device;
+      }
+      return { outputs, kept, seconds } as RunResult<Out>;
+    } catch (error) {
+      throw explain(error, name, graph);
+    }
+  }
+
+  #alive(tensor: DeviceTensor): number {
+    if (!this.#live.has(tensor)) {
+      throw new Error(
+        `the device tensor ${tensor.dtype}[${tensor.shape.join(", ")}] has been released, or belongs to another runtime`,
+      );
+    }
+    return tensor.id;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#live.clear();
+    await this.#client.close();
+  }
+}
+
+/** An error of onnxruntime as one that names the program, the node, and where possible what to do. */
+function explain(error: unknown, program: string, graph?: Graph): unknown {
+  if (!(error instanceof WorkerCallError)) return error;
+  switch (error.kind) {
+    case "binary":
+      return new UserError(`onnxruntime cannot be loaded on ${process.platform}-${process.arch}`, {
+        next: `Run "npm ci" again on this machine; supported are Linux and Windows (x64, arm64) and macOS (arm64). Cause: ${errorMessage(error)}`,
+        cause: error,
+      });
+    case "memory": {
+      const bytes = /buffer of size (\d+)/.exec(error.message)?.[1];
+      const need = bytes === undefined ? "" : `: a buffer of ${formatBytes(Number(bytes))} was refused`;
+      return new UserError(`not enough memory for ${program}${need}`, {
+        next: "Use smaller micro-batches or shorter sequences, or close other programs.",
+        cause: error,
+      });
+    }
+    default:
+      return new Error(`${program}: ${locate(error.message, graph)}`, { cause: error });
+  }
+}
+
+/** onnxruntime's words with our node instead of theirs. */
+function locate(message: string, graph: Graph | undefined): string {
+  const found = /running (\S+) node\. Name:'(.*?)' Status Message: ([\s\S]*)/.exec(message);
+  if (found === null) return message.trim();
+  const [, op, name, status] = found;
+  const node: Node | undefined = graph?.nodes.find(({ outputs }) =>
+    outputs.some((value) => value.name === name || graph.outputs.get(name!) === value),
+  );
+  const where = node === undefined ? `${op} ${name}` : printNode(node);
+  return `the node ${where} failed: ${status!.trim()}`;
+}

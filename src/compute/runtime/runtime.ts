@@ -1,0 +1,72 @@
+/** What every runtime offers: tensors that stay on the device, programs compiled from graphs, runs. */
+import type { Graph } from "../graph/index.ts";
+import type { DType, Tensor } from "../tensor/index.ts";
+
+/** A tensor that lives with the runtime until it is released. */
+export interface DeviceTensor {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly id: number;
+}
+
+export type Feed = Tensor | DeviceTensor;
+
+export interface RunOptions<Out extends string = string> {
+  /** Outputs that stay on the device. */
+  readonly keep?: readonly Out[];
+  /** Outputs to bring back; default: all that are not kept. One that is neither is never copied. */
+  readonly fetch?: readonly Out[];
+  /** Aborting rejects with `CancelledError`; a run under way ends unheard and the runtime stays usable. */
+  readonly signal?: AbortSignal;
+}
+
+export interface RunResult<Out extends string = string> {
+  readonly outputs: Readonly<Record<Out, Tensor>>;
+  readonly kept: Readonly<Record<Out, DeviceTensor>>;
+  /** Wall-clock seconds of the computation itself, without transfers to and from the caller. */
+  readonly seconds: number;
+}
+
+export interface Program<In extends string = string, Out extends string = string> extends AsyncDisposable {
+  readonly name: string;
+  readonly inputs: readonly In[];
+  readonly outputs: readonly Out[];
+  run(feeds: Readonly<Record<In, Feed>>, options?: RunOptions<Out>): Promise<RunResult<Out>>;
+}
+
+export interface CompileOptions {
+  /** What errors call the program; default "program". */
+  readonly name?: string;
+  /** Rewrites the graph first, in order; default the pipeline of `optimize`. `[]` compiles it as it is. */
+  readonly passes?: readonly ((graph: Graph) => Graph)[];
+  /** Plans memory ahead for fixed shapes: no faster for training steps and takes up to 1.7 times the memory. */
+  readonly memoryPattern?: boolean;
+  /** Writes a trace of every node's time under this path prefix when the program is disposed. */
+  readonly profile?: string;
+}
+
+export interface MemoryUse {
+  /** Most bytes the process has had resident. */
+  readonly peakBytes: number;
+  readonly residentBytes: number;
+}
+
+export interface Runtime extends AsyncDisposable {
+  readonly name: string;
+  readonly threads: number;
+  /** Copies a tensor to the device; with `transfer` its memory moves instead and the caller's array becomes empty. */
+  upload(tensor: Tensor, options?: { readonly transfer?: boolean }): Promise<DeviceTensor>;
+  download(tensor: DeviceTensor): Promise<Tensor>;
+  release(tensor: DeviceTensor): Promise<void>;
+  /** Puts new data of the same type and shape into a tensor on the device. */
+  overwrite(tensor: DeviceTensor, data: Tensor): Promise<void>;
+  compile<In extends string = string, Out extends string = string>(
+    graph: Graph,
+    options?: CompileOptions,
+  ): Promise<Program<In, Out>>;
+  memory(): Promise<MemoryUse>;
+}
+
+export function isDeviceTensor(feed: Feed): feed is DeviceTensor {
+  return !("data" in feed);
+}

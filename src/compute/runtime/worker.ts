@@ -1,0 +1,170 @@
+/** The thread in which onnxruntime runs: it owns the sessions and the device tensors, one call at a time. */
+import { type TransferListItem, parentPort } from "node:worker_threads";
+import type * as Onnx from "onnxruntime-node";
+import type { DType, DTypeArrays } from "../tensor/index.ts";
+import type {
+  CallName,
+  Calls,
+  Cancel,
+  Reply,
+  Request,
+  SessionSettings,
+  WireError,
+  WireTensor,
+} from "./protocol.ts";
+
+if (parentPort === null) throw new Error("this file runs in a worker thread");
+const port = parentPort;
+
+let onnx: typeof Onnx;
+const sessions = new Map<number, { readonly session: Onnx.InferenceSession; readonly profiled: boolean }>();
+const tensors = new Map<number, Onnx.Tensor>();
+const cancelled = new Set<number>();
+
+function toOnnx({ dtype, shape, data }: WireTensor): Onnx.Tensor {
+  return new onnx.Tensor(dtype as Onnx.Tensor.Type, data as Onnx.Tensor.DataType, shape);
+}
+
+function fromOnnx(tensor: Onnx.Tensor): WireTensor {
+  const raw = tensor.data as DTypeArrays[DType];
+  const dtype = tensor.type as DType;
+  // Where JavaScript has Float16Array, onnxruntime hands it out; ours are raw bits.
+  const data = dtype === "float16" ? new Uint16Array(raw.buffer, raw.byteOffset, raw.length) : raw;
+  return { dtype, shape: tensor.dims, data };
+}
+
+function known(id: number): Onnx.Tensor {
+  const tensor = tensors.get(id);
+  if (tensor === undefined) throw new Error(`the device tensor ${id} has been released`);
+  return tensor;
+}
+
+function sessionOptions({
+  threads,
+  provider,
+  memoryPattern,
+  profile,
+}: SessionSettings): Onnx.InferenceSession.SessionOptions {
+  return {
+    executionProviders: [provider],
+    intraOpNumThreads: threads,
+    enableMemPattern: memoryPattern,
+    graphOptimizationLevel: "all",
+    // Errors arrive as exceptions; a second copy on stderr helps nobody.
+    logSeverityLevel: 4,
+    ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
+  };
+}
+
+type Handlers = {
+  readonly [C in CallName]: (
+    request: Calls[C]["request"],
+    transfer: TransferListItem[],
+  ) => Promise<Calls[C]["reply"]> | Calls[C]["reply"];
+};
+
+const handlers: Handlers = {
+  start: async () => {
+    onnx = (await import("onnxruntime-node")) as typeof Onnx;
+    return { version: onnx.env.versions.node ?? "" };
+  },
+  upload: ({ id, tensor }) => {
+    tensors.set(id, toOnnx(tensor));
+    return null;
+  },
+  download: ({ id }, transfer) => {
+    const { dtype, shape, data } = fromOnnx(known(id));
+    const copy = data.slice();
+    transfer.push(copy.buffer as ArrayBuffer);
+    return { dtype, shape, data: copy };
+  },
+  release: ({ ids }) => {
+    for (const id of ids) tensors.delete(id);
+    return null;
+  },
+  compile: async ({ program, model, settings }) => {
+    const options = sessionOptions(settings);
+    const session =
+      typeof model === "string"
+        ? await onnx.InferenceSession.create(model, options)
+        : await onnx.InferenceSession.create(model, options);
+    sessions.set(program, { session, profiled: settings.profile !== undefined });
+    return null;
+  },
+  run: async ({ program, feeds, fetch, keep }, transfer) => {
+    const { session } = sessions.get(program)!;
+    const inputs: Record<string, Onnx.Tensor> = {};
+    for (const [name, feed] of Object.entries(feeds)) {
+      inputs[name] = typeof feed === "number" ? known(feed) : toOnnx(feed);
+    }
+    const wanted = [...fetch, ...Object.keys(keep).filter((name) => !fetch.includes(name))];
+    const start = performance.now();
+    const results = await session.run(inputs, wanted, { logSeverityLevel: 4 });
+    const seconds = (performance.now() - start) / 1000;
+    const keptShapes: Record<string, readonly number[]> = {};
+    for (const [name, id] of Object.entries(keep)) {
+      tensors.set(id, results[name]!);
+      keptShapes[name] = results[name]!.dims;
+    }
+    const outputs: Record<string, WireTensor> = {};
+    for (const name of fetch) {
+      const output = fromOnnx(results[name]!);
+      if (name in keep) outputs[name] = { ...output, data: output.data.slice() };
+      else outputs[name] = output;
+      transfer.push(outputs[name].data.buffer as ArrayBuffer);
+    }
+    return { outputs, keptShapes, seconds };
+  },
+  dispose: async ({ program }) => {
+    const entry = sessions.get(program);
+    sessions.delete(program);
+    if (entry?.profiled === true) entry.session.endProfiling();
+    await entry?.session.release();
+    return null;
+  },
+  close: async () => {
+    for (const { session } of sessions.values()) await session.release();
+    sessions.clear();
+    tensors.clear();
+    return null;
+  },
+};
+
+function describeError(error: unknown): WireError {
+  const message = error instanceof Error ? error.message : String(error);
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "MODULE_NOT_FOUND" || code === "ERR_MODULE_NOT_FOUND" || code === "ERR_DLOPEN_FAILED") {
+    return { kind: "binary", message };
+  }
+  if (/bad[_ ]alloc|failed to allocate memory|allocation failed|out of memory/i.test(message)) {
+    return { kind: "memory", message };
+  }
+  return { kind: "failed", message };
+}
+
+async function answer(request: Request): Promise<void> {
+  // One turn of the event loop, so that a cancellation sent meanwhile is seen before the call begins.
+  await new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+  const transfer: TransferListItem[] = [];
+  let reply: Reply;
+  try {
+    if (cancelled.delete(request.call)) {
+      reply = { call: request.call, error: { kind: "cancelled", message: "cancelled" } };
+    } else {
+      const handler = handlers[request.name] as (request: Request, transfer: TransferListItem[]) => unknown;
+      reply = { call: request.call, value: (await handler(request, transfer)) as Calls[CallName]["reply"] };
+    }
+  } catch (error) {
+    reply = { call: request.call, error: describeError(error) };
+  }
+  port.postMessage(reply, transfer);
+  if (request.name === "close") port.close();
+}
+
+let last = Promise.resolve();
+port.on("message", (message: Request | Cancel) => {
+  if ("cancel" in message) cancelled.add(message.cancel);
+  else last = last.then(() => answer(message));
+});
