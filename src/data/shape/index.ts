@@ -12,3 +12,5 @@ export type { MixOptions, MixReport } from "./mix.ts";
 export { SPLITS, groupLabels, joinSplitsOfPairs, splitConversations, stratificationError } from "./split.ts";
 export type { NearPair, Split, SplitOptions, SplitResult } from "./split.ts";
 export type { LabelledGroups } from "./stratify.ts";
+export { NearIndex, jaccard } from "./near.ts";
+export { ConversationShingles, SHINGLE_WORDS, conversationKey } from "./shingles.ts";
