@@ -14,7 +14,7 @@ export { bootstrapInterval, meanInterval, meanOfSums, pairedBootstrap } from "./
 export type { BootstrapOptions, Interval, PairedTest, ScoreOfSums, StatisticRows } from "./bootstrap.ts";
 export { chrfFromStatistics, chrfSignature, chrfStatistics, corpusChrf, sentenceChrf } from "./chrf.ts";
 export type { ChrfOptions, ChrfScore, ChrfStatistics } from "./chrf.ts";
-export { icuWords, otherBleu, otherBleuNames } from "./other-trainers.ts";
+export { asPythonJieba, icuWords, otherBleu, otherBleuNames } from "./other-trainers.ts";
 export type { OtherBleu, OtherBleuScore, WordSegmenter } from "./other-trainers.ts";
 export {
   consecutiveRepeat,
