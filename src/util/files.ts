@@ -108,3 +108,44 @@ export async function sha256OfFile(path: string): Promise<string> {
   for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
   return hash.digest("hex");
 }
+
+/**
+ * Lets `fill` write into a temporary folder beside `path`, makes it durable and gives it its final name. A folder that
+ * was there is replaced; on failure it stays as it was.
+ */
+export async function writeFolderAtomic(
+  path: string,
+  fill: (folder: string) => Promise<void>,
+): Promise<void> {
+  const parent = dirname(path);
+  const mark = randomBytes(6).toString("hex");
+  const temporary = join(parent, `.${basename(path)}.${mark}.tmp`);
+  const previous = join(parent, `.${basename(path)}.${mark}.old`);
+  try {
+    await mkdir(temporary, { recursive: true });
+    await fill(temporary);
+    await syncFolder(temporary);
+    const replaced = await renameIfThere(path, previous);
+    try {
+      await rename(temporary, path);
+    } catch (error) {
+      if (replaced) await rename(previous, path);
+      throw error;
+    }
+    await syncFolder(parent);
+    await rm(previous, { recursive: true, force: true });
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true });
+    throw explainWriteError(error, path);
+  }
+}
+
+async function renameIfThere(from: string, to: string): Promise<boolean> {
+  try {
+    await rename(from, to);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return false;
+    throw error;
+  }
+}

@@ -8,6 +8,7 @@ export {
   syncFolder,
   writeAtomic,
   writeFileAtomic,
+  writeFolderAtomic,
 } from "./files.ts";
 export { excerpt, formatBytes, formatCount, formatDuration, formatPercent } from "./format.ts";
 export { parseJson, readJsonLines } from "./jsonl.ts";

@@ -6,7 +6,7 @@ export type GgufValue = number | bigint | boolean | string | readonly GgufValue[
 
 /** Far above any real file (a vocabulary of 250,000 tokens with merges needs about 12 MB). */
 export const ggufLimits = {
-  headerBytes: 512 * 1024 * 1024,
+  headerBytes: 128 * 1024 * 1024,
   stringBytes: 16 * 1024 * 1024,
   keyBytes: 65_535,
   arrayElements: 16_777_216,

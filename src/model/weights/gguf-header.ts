@@ -115,7 +115,7 @@ function alignmentOf(metadata: ReadonlyMap<string, GgufValue>, path: string): nu
   const value = metadata.get("general.alignment") ?? 32;
   if (typeof value !== "number" || value < 1 || value > 1_048_576 || !Number.isInteger(Math.log2(value))) {
     throw brokenGguf(
-      `general.alignment is ${String(value).slice(0, 40)}; it must be a power of two up to 1 MiB`,
+      `general.alignment is ${JSON.stringify(String(value).slice(0, 40))}; it must be a power of two up to 1 MiB`,
       path,
     );
   }

@@ -1,9 +1,17 @@
-/** Weights from their files: safetensors and GGUF as lazily read stores. */
+/** Weights from their files: safetensors and GGUF as lazily read stores; adapters in PEFT's format; merging. */
+export { isAdapterFolder, loadAdapter, loraScale, readAdapterSettings, saveAdapter } from "./adapter.ts";
+export type { Adapter, LoraPair } from "./adapter.ts";
+export type { AdapterConfig, ReadAdapterConfig } from "./adapter-config.ts";
 export { openGguf } from "./gguf.ts";
 export type { GgufFile } from "./gguf.ts";
 export type { GgufValue } from "./gguf-cursor.ts";
 export type { GgufVocabularyData } from "./gguf-vocabulary.ts";
 export { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32 } from "./half.ts";
+export { mergeLora, pairForWeight } from "./merge.ts";
+export { openCheckpoint, openSafetensors, readIndex } from "./safetensors.ts";
+export type { SafetensorsFile } from "./safetensors.ts";
+export { toWrite, writeSafetensors } from "./safetensors-writer.ts";
+export type { TensorToWrite, WrittenType } from "./safetensors-writer.ts";
 export { isStorageType, storageBytes, storageFormats } from "./storage-formats.ts";
 export type { StorageFormat, StorageType } from "./storage-formats.ts";
 export { memoryWeights } from "./weight-store.ts";
