@@ -11,3 +11,5 @@ export { checkWeights, expectedWeights, linearLayers, parameterCount } from "./m
 export type { ExpectedWeight } from "./model-spec-weights.ts";
 export { ropeFrequencies, validateSpec } from "./model-spec.ts";
 export type { LayerAttention, ModelFamily, ModelSpec, RopeScaling, RopeSpec } from "./model-spec.ts";
+export { loadResidentModel, residentModel } from "./resident-model.ts";
+export type { ResidentModel } from "./resident-model.ts";

@@ -1,0 +1,63 @@
+/** A model whose weights live with a runtime, shared by training, evaluation and generation. */
+import type { DeviceTensor, Feed, Runtime } from "../../compute/runtime/index.ts";
+import { rotaryTables } from "../nn/index.ts";
+import type { WeightStore } from "../weights/index.ts";
+import { expectedWeights } from "./model-spec-weights.ts";
+import { type ModelSpec, ropeFrequencies } from "./model-spec.ts";
+
+export interface ResidentModel {
+  readonly spec: ModelSpec;
+  readonly runtime: Runtime;
+  /** By checkpoint name; float32. */
+  readonly weights: ReadonlyMap<string, DeviceTensor>;
+  /** The resident weights among `inputs`, and rotary tables that reach `positions`. */
+  feeds(inputs: readonly string[], positions: number): Promise<Record<string, Feed>>;
+}
+
+/** Reads every weight that the spec calls for and uploads it; `onWeight` is told after each. */
+export async function loadResidentModel(
+  runtime: Runtime,
+  spec: ModelSpec,
+  store: WeightStore,
+  onWeight?: (done: number, total: number) => void,
+): Promise<ResidentModel> {
+  const weights = new Map<string, DeviceTensor>();
+  const expected = expectedWeights(spec);
+  for (const { name } of expected) {
+    weights.set(name, await runtime.upload(await store.read(name), { transfer: true }));
+    onWeight?.(weights.size, expected.length);
+  }
+  return residentModel(runtime, spec, weights);
+}
+
+export function residentModel(
+  runtime: Runtime,
+  spec: ModelSpec,
+  weights: ReadonlyMap<string, DeviceTensor>,
+): ResidentModel {
+  let reach = 0;
+  let rotaryCos: DeviceTensor | undefined;
+  let rotarySin: DeviceTensor | undefined;
+  return {
+    spec,
+    runtime,
+    weights,
+    feeds: async (inputs, positions) => {
+      if (positions > reach) {
+        // Doubled, so that slowly growing sequences do not make a table each.
+        reach = Math.max(positions, Math.min(2 * reach, spec.contextLength), 512);
+        const { cos, sin } = rotaryTables(ropeFrequencies(spec), reach);
+        if (rotaryCos !== undefined) await runtime.release(rotaryCos);
+        if (rotarySin !== undefined) await runtime.release(rotarySin);
+        rotaryCos = await runtime.upload(cos, { transfer: true });
+        rotarySin = await runtime.upload(sin, { transfer: true });
+      }
+      const feeds: Record<string, Feed> = {};
+      for (const input of inputs) {
+        const weight = weights.get(input);
+        if (weight !== undefined) feeds[input] = weight;
+      }
+      return { ...feeds, rotaryCos: rotaryCos!, rotarySin: rotarySin! };
+    },
+  };
+}

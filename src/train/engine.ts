@@ -1,0 +1,208 @@
+/** One model, its trainable vector and AdamW's moments on a device: accumulate gradients, update, measure loss. */
+import { type AdamWOptions, adamWGraph } from "../compute/optim/index.ts";
+import type { DeviceTensor, Program } from "../compute/runtime/index.ts";
+import { type Tensor, float32, scalar, zeros } from "../compute/tensor/index.ts";
+import {
+  type AdapterOptions,
+  type FlatBatch,
+  type ModelSpec,
+  type Recompute,
+  type ResidentModel,
+  type Sequence,
+  dropoutPrefix,
+  flatBatch,
+  lossGraph,
+} from "../model/decoder/index.ts";
+import type { ParameterLayout } from "../model/nn/index.ts";
+import { byteProbability, dropoutMasks } from "./dropout.ts";
+
+export interface EngineOptions {
+  readonly layout: ParameterLayout;
+  readonly adapter?: AdapterOptions;
+  /** Probability that an element of LoRA's input is dropped. */
+  readonly dropout: number;
+  readonly seed: number;
+  readonly optimizer: AdamWOptions;
+  readonly queryChunks: number;
+  readonly lossChunks: number;
+  readonly recompute: Recompute;
+}
+
+/** Everything that is trained, on the host. All vectors are [N]. */
+export interface TrainedState {
+  readonly parameters: Float32Array;
+  readonly firstMoment: Float32Array;
+  readonly secondMoment: Float32Array;
+}
+
+export interface UpdateOptions {
+  readonly learningRate: number;
+  readonly weightDecay: number;
+  /** Largest global norm of the gradient; +∞ turns clipping off. */
+  readonly maxNorm: number;
+  /** Number of this update, from 1: AdamW's bias correction. */
+  readonly update: number;
+}
+
+export interface TrainingEngine extends AsyncDisposable {
+  /** Adds the gradient of `lossScale` · Σ weighted losses of a micro-batch; returns that scaled loss. */
+  accumulate(
+    sequences: readonly Sequence[],
+    lossScale: number,
+    draw: number,
+    signal?: AbortSignal,
+  ): Promise<number>;
+  /** Applies AdamW to the accumulated gradient and clears it; returns the gradient's norm before clipping. */
+  update(options: UpdateOptions): Promise<number>;
+  /** Σ weighted losses of a micro-batch, without dropout and without gradients. */
+  loss(sequences: readonly Sequence[], signal?: AbortSignal): Promise<number>;
+  /** The accumulated gradient [N], zero when there is none. */
+  gradient(): Promise<Float32Array>;
+  /** The trainable vector on the device, for other programs over the same layout. Valid until the next update. */
+  parameters(): DeviceTensor;
+  state(): Promise<TrainedState>;
+  restore(state: TrainedState): Promise<void>;
+}
+
+export async function trainingEngine(
+  model: ResidentModel,
+  initial: Float32Array,
+  options: EngineOptions,
+): Promise<TrainingEngine> {
+  const { runtime, spec } = model;
+  const { layout, adapter, queryChunks, lossChunks } = options;
+  const dropout = adapter === undefined ? 0 : byteProbability(options.dropout);
+  const shared = { layout, ...(adapter === undefined ? {} : { adapter }), queryChunks, lossChunks };
+  const step = await runtime.compile(
+    lossGraph(spec, { ...shared, dropout, gradients: true, recompute: options.recompute }),
+    { name: "training step" },
+  );
+  const optimizer = await runtime.compile(adamWGraph(options.optimizer), { name: "optimizer" });
+  let measure: Program | undefined;
+  const masks = dropoutMasks(options.seed, dropout);
+  const dropoutWidths = dropoutInputs(step, layout);
+
+  const upload = async (values: Float32Array): Promise<DeviceTensor> =>
+    runtime.upload(float32([values.length], values.slice()), { transfer: true });
+  const none = await runtime.upload(zeros("float32", [layout.size]), { transfer: true });
+  let parameters = await upload(initial);
+  let firstMoment = await upload(new Float32Array(layout.size));
+  let secondMoment = await upload(new Float32Array(layout.size));
+  let gradient = none;
+
+  const replaceGradient = async (next: DeviceTensor): Promise<void> => {
+    if (gradient !== none) await runtime.release(gradient);
+    gradient = next;
+  };
+  const batchFeeds = async (program: Program, batch: FlatBatch, lossScale: number) => ({
+    ...(await model.feeds(program.inputs, batch.feeds["positions"]!.shape[1]!)),
+    ...batch.feeds,
+    parameters,
+    lossScale: scalar(lossScale),
+  });
+  const download = async (tensor: DeviceTensor): Promise<Float32Array> =>
+    (await runtime.download(tensor)).data as Float32Array;
+
+  return {
+    accumulate: async (sequences, lossScale, draw, signal) => {
+      const batch = flatBatch(sequences, spec, options);
+      const keep = new Map([...dropoutWidths].map(([name, width]) => [name, [batch.tokens, width] as const]));
+      const { outputs, kept } = await step.run(
+        { ...(await batchFeeds(step, batch, lossScale)), ...masks.masks(draw, keep), gradientSum: gradient },
+        { keep: ["gradient"], fetch: ["loss"], ...(signal === undefined ? {} : { signal }) },
+      );
+      await replaceGradient(kept["gradient"]!);
+      return numberOf(outputs["loss"]!);
+    },
+    update: async ({ learningRate, weightDecay, maxNorm, update }) => {
+      const { beta1, beta2 } = options.optimizer;
+      const { outputs, kept } = await optimizer.run(
+        {
+          parameters,
+          gradient,
+          firstMoment,
+          secondMoment,
+          rate: float32([1], [learningRate]),
+          decay: float32([1], [learningRate * weightDecay]),
+          gradientScale: scalar(1),
+          maxNorm: scalar(maxNorm),
+          correction1: scalar(1 - beta1 ** update),
+          correction2: scalar(Math.sqrt(1 - beta2 ** update)),
+        },
+        { keep: ["nextParameters", "nextFirstMoment", "nextSecondMoment"], fetch: ["gradientNorm"] },
+      );
+      for (const old of [parameters, firstMoment, secondMoment]) await runtime.release(old);
+      parameters = kept["nextParameters"]!;
+      firstMoment = kept["nextFirstMoment"]!;
+      secondMoment = kept["nextSecondMoment"]!;
+      await replaceGradient(none);
+      return numberOf(outputs["gradientNorm"]!);
+    },
+    loss: async (sequences, signal) => {
+      measure ??= await runtime.compile(lossGraph(spec, { ...shared, gradients: false, recompute: "none" }), {
+        name: "loss",
+      });
+      const batch = flatBatch(sequences, spec, options);
+      const feeds = await batchFeeds(measure, batch, 1);
+      const { outputs } = await measure.run(feeds, {
+        fetch: ["loss"],
+        ...(signal === undefined ? {} : { signal }),
+      });
+      return numberOf(outputs["loss"]!);
+    },
+    gradient: () => download(gradient),
+    parameters: () => parameters,
+    state: async () => ({
+      parameters: await download(parameters),
+      firstMoment: await download(firstMoment),
+      secondMoment: await download(secondMoment),
+    }),
+    restore: async (state) => {
+      await runtime.overwrite(parameters, float32([layout.size], state.parameters));
+      await runtime.overwrite(firstMoment, float32([layout.size], state.firstMoment));
+      await runtime.overwrite(secondMoment, float32([layout.size], state.secondMoment));
+      await replaceGradient(none);
+    },
+    [Symbol.asyncDispose]: async () => {
+      await replaceGradient(none);
+      for (const tensor of [parameters, firstMoment, secondMoment, none]) await runtime.release(tensor);
+      for (const program of [step, optimizer, measure]) await program?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function numberOf(tensor: Tensor): number {
+  return (tensor.data as Float32Array)[0]!;
+}
+
+/** The width of each dropout input: the last size of the A matrix of the layer it belongs to. */
+function dropoutInputs(program: Program, layout: ParameterLayout): Map<string, number> {
+  const widths = new Map(layout.entries.map(({ name, shape }) => [name, shape.at(-1)!]));
+  return new Map(
+    program.inputs
+      .filter((input) => input.startsWith(dropoutPrefix))
+      .map((input) => [input, widths.get(`${input.slice(dropoutPrefix.length)}.lora_A.weight`)!]),
+  );
+}
+
+/** Chunks for rows of up to `longest` tokens and micro-batches of up to `supervised` targets. */
+export function chunksFor(longest: number, supervised: number): { queryChunks: number; lossChunks: number } {
+  // Measured: rows of up to 512 run best whole, longer ones in query chunks of about 128 tokens; losses in chunks of 256.
+  return {
+    queryChunks: longest <= 512 ? 1 : Math.ceil(longest / 128),
+    lossChunks: Math.max(1, Math.ceil(supervised / 256)),
+  };
+}
+
+/** The LoRA parameters of the layers that `adapts` picks, in execution order: A [R, I] then B [O, R] of each. */
+export function loraParameters(
+  layers: Iterable<{ readonly path: string; readonly shape: readonly [number, number] }>,
+  rank: number,
+): { name: string; shape: readonly number[] }[] {
+  return [...layers].flatMap(({ path, shape: [outWidth, inWidth] }) => [
+    { name: `${path}.lora_A.weight`, shape: [rank, inWidth] },
+    { name: `${path}.lora_B.weight`, shape: [outWidth, rank] },
+  ]);
+}
+
+export type { ModelSpec };
