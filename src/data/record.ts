@@ -25,6 +25,8 @@ export interface DialogueRecord {
   /** The intent of the whole record (for a native row: of its reply). */
   readonly intent?: string;
   readonly turn?: number;
+  /** Multiplies the loss of this record's supervised tokens, where the source gives it; absent means 1. */
+  readonly weight?: number;
   readonly source: SourcePlace;
 }
 
