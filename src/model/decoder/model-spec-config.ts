@@ -202,7 +202,7 @@ function ropeOf(c: Config, contextLength: number, at: string): RopeSpec {
           `the rotary scaling ${JSON.stringify(kind.slice(0, 40))} of ${key} is not supported`,
           {
             at,
-            next: "Supported: default, linear, llama3. Without it the model works up to its original context.",
+            next: "Supported: default, linear, llama3. Remove it to use the model within its original context.",
           },
         );
     }
@@ -246,10 +246,16 @@ function parse<T>(schema: z.ZodType<T>, value: unknown, at: string, prefix: stri
   const path = [...(prefix === "" ? [] : [prefix]), ...issue.path.map(String)].join(".");
   let held: unknown = value;
   for (const key of issue.path) held = (held as Record<PropertyKey, unknown> | undefined)?.[key];
-  const shown = held === undefined ? "missing" : (JSON.stringify(held)?.slice(0, 60) ?? typeof held);
   const subject = path === "" ? "the configuration is" : `${path} is`;
-  throw new UserError(`${subject} ${shown}: ${issue.message.replace(/^Invalid input: /, "")}`, {
-    at,
-    next: "Take the config.json that was published with the model.",
-  });
+  const rule = issue.message.replace(/^Invalid input(: )?/, "");
+  const shown = JSON.stringify(held)?.slice(0, 60);
+  throw new UserError(
+    shown === undefined
+      ? `${subject} missing`
+      : `${subject} ${shown}${rule === "" ? ", which is not allowed" : `: ${rule}`}`,
+    {
+      at,
+      next: "Take the config.json that was published with the model.",
+    },
+  );
 }

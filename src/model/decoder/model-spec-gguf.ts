@@ -51,7 +51,7 @@ export async function specFromGguf(gguf: GgufFile): Promise<ModelSpec> {
       tiedEmbeddings: store.find("lm_head.weight") === undefined,
       activation: "silu",
       ...(vocabulary?.bosId === undefined ? {} : { bosId: vocabulary.bosId }),
-      eosIds: vocabulary?.eosId === undefined ? [] : [vocabulary.eosId],
+      eosIds: [...new Set([vocabulary?.eosId, vocabulary?.endOfTurnId])].filter((id) => id !== undefined),
       ...(vocabulary?.paddingId === undefined ? {} : { padId: vocabulary.paddingId }),
     },
     at,
@@ -105,8 +105,8 @@ function reader(metadata: ReadonlyMap<string, GgufValue>, family: string, at: st
 }
 
 function headWidthOf(keys: KeyReader, hiddenSize: number, heads: number, at: string): number {
-  const rotated = keys.integer("rope.dimension_count", 1, 4096, Math.floor(hiddenSize / heads));
-  const headWidth = keys.integer("attention.key_length", 1, 4096, rotated);
+  const headWidth = keys.integer("attention.key_length", 1, 4096, Math.floor(hiddenSize / heads));
+  const rotated = keys.integer("rope.dimension_count", 1, 4096, headWidth);
   const valueWidth = keys.integer("attention.value_length", 1, 4096, headWidth);
   if (rotated !== headWidth || valueWidth !== headWidth) {
     throw new UserError(

@@ -17,6 +17,8 @@ export interface GgufVocabularyData {
   readonly tokenTypes?: readonly number[];
   readonly bosId?: number;
   readonly eosId?: number;
+  /** Ends a turn, where that is another token than the end of the text. */
+  readonly endOfTurnId?: number;
   readonly unknownId?: number;
   readonly paddingId?: number;
   readonly addBos?: boolean;
@@ -60,6 +62,7 @@ export function ggufVocabulary(
   for (const [key, field] of [
     ["ggml.bos_token_id", "bosId"],
     ["ggml.eos_token_id", "eosId"],
+    ["ggml.eot_token_id", "endOfTurnId"],
     ["ggml.unknown_token_id", "unknownId"],
     ["ggml.padding_token_id", "paddingId"],
   ] as const) {
