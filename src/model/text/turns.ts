@@ -1,0 +1,177 @@
+/** What a chat template writes around each turn: where a reply starts, which token ends it. */
+import { UserError, excerpt } from "../../util/index.ts";
+import type { ChatTemplate } from "./chat-template.ts";
+import type { Message } from "./conversation.ts";
+import { type Marker, type UnmarkedText, marker, specialPattern } from "./marked-text.ts";
+import type { Tokenizer } from "./tokenizer.ts";
+
+/** A conversation whose contents carry marks; every text below is marked text, every offset one into it. */
+export interface MarkedConversation {
+  readonly messages: readonly Message[];
+  readonly unmark: Marker["unmark"];
+  /** The text of the first `count` messages. */
+  text(count: number): string;
+  /** The text a reply after the first `count` messages goes on from. */
+  prompt(count: number): string;
+  /** The reply at `index`, from the end of its prompt to the end of its stop token. */
+  reply(index: number): MarkedReply;
+}
+
+export interface MarkedReply {
+  /** Where the prompt ends and the reply begins. */
+  readonly start: number;
+  /** Behind the stop token. */
+  readonly end: number;
+  /** The conversation up to and with this reply, as the template writes it while this is the last turn. */
+  readonly text: string;
+  readonly stopId: number;
+}
+
+export interface TurnReader {
+  readonly stopId: number;
+  open(messages: readonly Message[]): MarkedConversation;
+}
+
+/** Stands in for a reply's content where only what precedes it is wanted. */
+const probe = "Attune7content";
+
+/**
+ * Learns the template by rendering a short conversation; throws when it ends a reply with no special token,
+ * because such a model would never learn to stop.
+ */
+export function turnReader(
+  tokenizer: Tokenizer,
+  template: ChatTemplate,
+  separator: string | undefined,
+): TurnReader {
+  const specials = specialPattern(tokenizer.specialTokens.map((token) => token.content));
+  const question: Message = { role: "user", content: "a" };
+  const renders = memo((messages: readonly Message[], addGenerationPrompt: boolean) =>
+    template.render(messages, { addGenerationPrompt }),
+  );
+  const asked = renders([question], true);
+  const hasPrompt = asked !== renders([question], false);
+  const answered = renders([question, { role: "assistant", content: probe }], false);
+  const openingHasSpecial =
+    !answered.startsWith(asked) ||
+    tokenizer.findSpecial(answered.slice(asked.length).split(probe)[0]!, []) !== undefined;
+
+  const open = (messages: readonly Message[]): MarkedConversation => {
+    const marks = marker(specials, [template.source, ...messages.map((message) => message.content)]);
+    const marked = messages.map((message) => ({ ...message, content: marks.mark(message.content) }));
+    const write = separator === undefined ? renders : withSeparator(renders, separator);
+
+    const text = (count: number): string => write(marked.slice(0, count), false);
+    /** From the end of the prompt to the content, as the template writes it before `count`'s reply. */
+    const header = (count: number, before: string): string => {
+      const shown = write([...marked.slice(0, count), { role: "assistant", content: probe }], false);
+      const at = shown.indexOf(probe, before.length);
+      if (!shown.startsWith(before) || at < 0) throw templateMismatch(before, shown);
+      return shown.slice(before.length, at);
+    };
+    const prompt = (count: number): string => {
+      const before = write(marked.slice(0, count), true);
+      if (hasPrompt) return before;
+      // A template that writes no generation prompt still opens the reply's turn: that opening is the prompt.
+      const opening = header(count, before);
+      return opening.trim() === "" ? before : before + opening;
+    };
+    const reply = (index: number): MarkedReply => {
+      const before = prompt(index);
+      const shown = text(index + 1);
+      if (!shown.startsWith(before)) throw templateMismatch(before, shown);
+      // What stands between prompt and content counts only where a special token in it could be taken for the stop.
+      const opening = openingHasSpecial ? header(index, before) : "";
+      const content = before.length + (shown.startsWith(opening, before.length) ? opening.length : 0);
+      const stop = firstSpecial(tokenizer, marks, shown, content);
+      if (stop === undefined) throw noStop();
+      return { start: before.length, end: stop.end, text: shown, stopId: stop.id };
+    };
+    return { messages, unmark: marks.unmark, text, prompt, reply };
+  };
+
+  return { stopId: open([question, { role: "assistant", content: "b" }]).reply(1).stopId, open };
+}
+
+/** The first special token at or behind `from` that the template wrote, not a message. */
+function firstSpecial(
+  tokenizer: Tokenizer,
+  marks: Marker,
+  marked: string,
+  from: number,
+): { readonly id: number; readonly end: number } | undefined {
+  const tail: UnmarkedText = marks.unmark(marked.slice(from), []);
+  const found = tokenizer.findSpecial(tail.text, tail.plain);
+  if (found === undefined) return undefined;
+  return { id: found.id, end: marks.offsetOf(marked, from, found.end) };
+}
+
+type Render = (messages: readonly Message[], addGenerationPrompt: boolean) => string;
+
+/** The separator stands between two turns; a system message belongs to the turn that follows it. */
+function withSeparator(render: Render, separator: string): Render {
+  return (messages, addGenerationPrompt) => {
+    const whole = render(messages, addGenerationPrompt);
+    const first = messages.findIndex((message) => message.role !== "system");
+    if (first < 0) return whole;
+    let text = "";
+    let from = 0;
+    const last = addGenerationPrompt ? messages.length : messages.length - 1;
+    for (let count = first + 1; count <= last; count++) {
+      const before = render(messages.slice(0, count), false);
+      if (!whole.startsWith(before)) {
+        throw new UserError(
+          "a turn separator needs a template that writes a turn the same way whatever follows it",
+          {
+            next: "Leave the separator out: this model's template marks its turns already.",
+          },
+        );
+      }
+      text += whole.slice(from, before.length) + separator;
+      from = before.length;
+    }
+    return text + whole.slice(from);
+  };
+}
+
+/** Rows of one conversation share their beginnings: each is rendered once. */
+function memo(render: Render): Render {
+  const seen = new Map<string, string>();
+  let characters = 0;
+  return (messages, addGenerationPrompt) => {
+    let key = addGenerationPrompt ? "+" : "-";
+    for (const { role, content } of messages) key += `${role}\u0000${content.length}\u0000${content}\u0000`;
+    let text = seen.get(key);
+    if (text === undefined) {
+      text = render(messages, addGenerationPrompt);
+      characters += key.length + text.length;
+      if (characters > maxMemoCharacters) {
+        seen.clear();
+        characters = key.length + text.length;
+      }
+      seen.set(key, text);
+    }
+    return text;
+  };
+}
+
+const maxMemoCharacters = 8_000_000;
+
+function templateMismatch(before: string, shown: string): UserError {
+  let same = 0;
+  while (same < before.length && before[same] === shown[same]) same += 1;
+  return new UserError(
+    "the chat template writes a reply differently from the prompt that asks for it: " +
+      `the prompt goes on "${excerpt(before.slice(same), 40)}", the conversation "${excerpt(shown.slice(same), 40)}"`,
+    { next: "Give a template whose conversations start with their own generation prompts." },
+  );
+}
+
+function noStop(): UserError {
+  return new UserError(
+    "the chat template ends a reply with no special token, so a model trained on it would never stop",
+    {
+      next: "Give a template that writes an end-of-turn token after every assistant message.",
+    },
+  );
+}
