@@ -29,7 +29,15 @@ export type {
 } from "./graph/index.ts";
 export { encodeModel, writeModel } from "./onnx/index.ts";
 export type { EncodeOptions, EncodedModel, ExternalData } from "./onnx/index.ts";
-export { FeedError, onnxRuntime } from "./runtime/index.ts";
+export {
+  FeedError,
+  evaluateNode,
+  interpret,
+  narrow,
+  onnxRuntime,
+  referenceRuntime,
+  widen,
+} from "./runtime/index.ts";
 export type {
   CompileOptions,
   DeviceTensor,
@@ -41,6 +49,7 @@ export type {
   RunOptions,
   RunResult,
   Runtime,
+  Wide,
 } from "./runtime/index.ts";
 export {
   dtypes,

@@ -1,7 +1,15 @@
 /** Checks what a run is fed against what the graph declares, before anything is sent to a device. */
 import { type Graph, type Shape, type Value, evaluateDim, formatShape } from "../graph/index.ts";
 import { nearest } from "../../util/index.ts";
-import type { Feed, RunOptions } from "./runtime.ts";
+import { type DType, elementCount } from "../tensor/index.ts";
+import type { RunOptions } from "./runtime.ts";
+
+/** What is checked of a feed. */
+interface Typed {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly data?: { readonly length: number };
+}
 
 /** Feeds or output names that do not fit the program: names the input, what it expects and what it got. */
 export class FeedError extends Error {
@@ -15,7 +23,7 @@ export class FeedError extends Error {
 export function checkFeeds(
   program: string,
   inputs: readonly Value[],
-  feeds: Readonly<Record<string, Feed>>,
+  feeds: Readonly<Record<string, Typed>>,
 ): ReadonlyMap<string, number> {
   const symbols = new Map<string, { readonly size: number; readonly from: string }>();
   for (const input of inputs) {
@@ -23,6 +31,13 @@ export function checkFeeds(
     if (feed === undefined) throw new FeedError(program, `the input ${expected(input)} is missing`);
     if (feed.dtype !== input.dtype || feed.shape.length !== input.shape.length)
       mismatch(program, input, feed);
+    const count = elementCount(feed.shape);
+    if (feed.data !== undefined && feed.data.length !== count) {
+      throw new FeedError(
+        program,
+        `the input ${expected(input)} has ${feed.data.length} elements where ${formatShape(feed.shape)} needs ${count}`,
+      );
+    }
     for (const [axis, dim] of input.shape.entries()) {
       const size = feed.shape[axis]!;
       if (typeof dim === "number") {
@@ -49,7 +64,7 @@ export function checkFeeds(
 function checkComputedSizes(
   program: string,
   input: Value,
-  feed: Feed,
+  feed: Typed,
   values: ReadonlyMap<string, number>,
 ): void {
   for (const [axis, dim] of input.shape.entries()) {
@@ -68,7 +83,7 @@ function expected(input: { readonly name: string; readonly dtype: string; readon
   return `${input.name}: ${input.dtype}${formatShape(input.shape)}`;
 }
 
-function mismatch(program: string, input: Value, feed: Feed, note = ""): never {
+function mismatch(program: string, input: Value, feed: Typed, note = ""): never {
   throw new FeedError(
     program,
     `the input ${expected(input)} got ${feed.dtype}${formatShape(feed.shape)}${note}`,
@@ -95,4 +110,13 @@ export function chooseOutputs(
     }
   }
   return { keep: [...kept], fetch: [...new Set(fetch)] };
+}
+
+/** bfloat16 is a storage format here: no runtime has kernels for it. */
+export function refuseStorageTypes(dtype: DType): void {
+  if (dtype === "bfloat16") {
+    throw new Error(
+      "bfloat16 tensors cannot be computed with: convert the values to float32 or float16 first",
+    );
+  }
 }

@@ -2,6 +2,8 @@
 export { FeedError } from "./feeds.ts";
 export { onnxRuntime } from "./onnxruntime.ts";
 export type { OnnxRuntimeOptions, Provider } from "./onnxruntime.ts";
+export { evaluateNode, interpret, narrow, referenceRuntime, widen } from "./reference/index.ts";
+export type { Wide } from "./reference/index.ts";
 export type {
   CompileOptions,
   DeviceTensor,

@@ -7,7 +7,7 @@ import { encodeModel, writeModel } from "../onnx/index.ts";
 import type { Tensor } from "../tensor/index.ts";
 import { UserError, errorMessage, formatBytes } from "../../util/index.ts";
 import { physicalCores } from "./cores.ts";
-import { checkFeeds, chooseOutputs } from "./feeds.ts";
+import { checkFeeds, chooseOutputs, refuseStorageTypes } from "./feeds.ts";
 import type { SessionSettings, WireFeed, WireTensor } from "./protocol.ts";
 import {
   type CompileOptions,
@@ -70,6 +70,7 @@ class OnnxRuntime implements Runtime {
   }
 
   async upload(tensor: Tensor, options: { readonly transfer?: boolean } = {}): Promise<DeviceTensor> {
+    refuseStorageTypes(tensor.dtype);
     const { wire, buffer } = portable(tensor, options.transfer === true);
     const device: DeviceTensor = { dtype: wire.dtype, shape: wire.shape, id: this.#nextId++ };
     await this.#client.call("upload", { id: device.id, tensor: wire }, { transfer: [buffer] });
@@ -120,14 +121,15 @@ class OnnxRuntime implements Runtime {
     const program = this.#nextId++;
     let folder: string | undefined;
     try {
-      const { model, external } = encodeModel(prepared);
+      const encoding = options.externalFrom === undefined ? {} : { externalFrom: options.externalFrom };
+      const { model, external } = encodeModel(prepared, encoding);
       if (external === undefined) {
         await this.#client.call("compile", { program, model, settings }, { transfer: [model.buffer] });
       } else {
         // onnxruntime reads external data only beside a model that is a file.
         folder = await mkdtemp(join(tmpdir(), "attune-"));
         const path = join(folder, "model.onnx");
-        await writeModel(prepared, path);
+        await writeModel(prepared, path, encoding);
         await this.#client.call("compile", { program, model: path, settings });
       }
     } catch (error) {

@@ -20,6 +20,8 @@ let onnx: typeof Onnx;
 const sessions = new Map<number, { readonly session: Onnx.InferenceSession; readonly profiled: boolean }>();
 const tensors = new Map<number, Onnx.Tensor>();
 const cancelled = new Set<number>();
+/** Calls are answered in order; a cancellation of this one or an earlier one comes too late. */
+let answered = 0;
 
 function toOnnx({ dtype, shape, data }: WireTensor): Onnx.Tensor {
   return new onnx.Tensor(dtype as Onnx.Tensor.Type, data as Onnx.Tensor.DataType, shape);
@@ -98,6 +100,8 @@ const handlers: Handlers = {
       inputs[name] = typeof feed === "number" ? known(feed) : toOnnx(feed);
     }
     const wanted = [...fetch, ...Object.keys(keep).filter((name) => !fetch.includes(name))];
+    // onnxruntime wants to fetch something.
+    if (wanted.length === 0) wanted.push(session.outputNames[0]!);
     const start = performance.now();
     const results = await session.run(inputs, wanted, { logSeverityLevel: 4 });
     const seconds = (performance.now() - start) / 1000;
@@ -159,12 +163,14 @@ async function answer(request: Request): Promise<void> {
   } catch (error) {
     reply = { call: request.call, error: describeError(error) };
   }
+  answered = request.call;
   port.postMessage(reply, transfer);
   if (request.name === "close") port.close();
 }
 
 let last = Promise.resolve();
 port.on("message", (message: Request | Cancel) => {
-  if ("cancel" in message) cancelled.add(message.cancel);
-  else last = last.then(() => answer(message));
+  if ("cancel" in message) {
+    if (message.cancel > answered) cancelled.add(message.cancel);
+  } else last = last.then(() => answer(message));
 });

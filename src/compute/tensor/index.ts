@@ -1,5 +1,12 @@
 /** Element types and host tensors. */
 export { dtypes, isFloat } from "./dtype.ts";
 export type { DType, DTypeArrays } from "./dtype.ts";
+export {
+  bfloat16ToNumber,
+  float16ToNumber,
+  numberToBfloat16,
+  numberToFloat16,
+  roundHalfEven,
+} from "./half.ts";
 export { elementCount, float32, int64, scalar, tensor, tensorBytes, zeros } from "./tensor.ts";
 export type { Tensor } from "./tensor.ts";
