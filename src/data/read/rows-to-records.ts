@@ -43,7 +43,6 @@ export function recordMaker(source: SourceReport, label: string, options: ReadOp
   const settle = (found: LayoutGuess): void => {
     guess = found;
     const { layout, evidence } = found;
-    if (fields !== undefined) checkFieldNames(fields, [layout]);
     source.layout = layout.name;
     source.layoutEvidence = evidence;
     if (layout.refusal !== undefined) {
@@ -55,20 +54,27 @@ export function recordMaker(source: SourceReport, label: string, options: ReadOp
   };
   if (options.format !== undefined) {
     const layout = requireLayout(options.format);
+    if (fields !== undefined) checkFieldNames(fields, [layout]);
     settle({ layout, evidence: "chosen by the caller" });
   }
 
   const detect = (): void => {
     const rows = waiting!.filter((row): row is GoodRow => !isBad(row)).slice(0, SAMPLE_ROWS);
     const values = rows.map((row) => row.value);
-    if (fields !== undefined) checkFieldsPresent(values, fields, source.file);
-    settle(
-      detectLayout(
-        values.map((value) => mapFields(value, fields)),
-        source.file,
-        fields,
-      ),
-    );
+    const mapped = values.map((value) => mapFields(value, fields));
+    try {
+      settle(detectLayout(mapped, source.file, fields));
+    } catch (error) {
+      // A mapping to a field that is not there explains more than "no layout fits".
+      if (fields !== undefined && error instanceof UnusableSource)
+        checkFieldsPresent(values, fields, source.file);
+      throw error;
+    }
+    if (fields !== undefined) {
+      const read: readonly string[] = guess!.layout.fields;
+      const applied = Object.fromEntries(Object.entries(fields).filter(([name]) => read.includes(name)));
+      checkFieldsPresent(values, applied, source.file);
+    }
   };
 
   const placeOf = (row: Row): SourcePlace => ({
