@@ -28,3 +28,4 @@ export { stageFolder } from "./staging.ts";
 export type { StagedFolder } from "./staging.ts";
 export { LineWriter, openFileSink } from "./writer.ts";
 export type { OpenSink, Sink, WrittenFile } from "./writer.ts";
+export { renderReport } from "./report/index.ts";

@@ -18,9 +18,14 @@ const EXAMPLE: Example = {
 
 describe("lines", () => {
   it("leave out what is the default", () => {
-    expect(exampleToLine(EXAMPLE)).toMatchInlineSnapshot(`"{"dialogue_id":"d-1","messages":[{"role":"user","content":"Where is my order?"},{"role":"assistant","content":"Which one?","supervised":false},{"role":"user","content":"#12"},{"role":"assistant","content":"On its way."}],"intent":"track_order","turn":1}"`);
+    expect(exampleToLine(EXAMPLE)).toMatchInlineSnapshot(
+      `"{"dialogue_id":"d-1","messages":[{"role":"user","content":"Where is my order?"},{"role":"assistant","content":"Which one?","supervised":false},{"role":"user","content":"#12"},{"role":"assistant","content":"On its way."}],"intent":"track_order","turn":1}"`,
+    );
     expect(lineWithWeight('{"a":1}', 1)).toBe('{"a":1}');
     expect(lineWithWeight('{"a":1}', 2.5)).toBe('{"a":1,"weight":2.5}');
+    expect(lineWithWeight('{"a":1,"weight":2.5}', 2)).toBe('{"a":1,"weight":5}');
+    expect(lineWithWeight('{"a":1,"weight":2.5}', 1)).toBe('{"a":1,"weight":2.5}');
+    expect(lineWithWeight('{"a":1,"weight":0.5}', 2)).toBe('{"a":1}');
   });
 
   it("come back as they were, for any text", () => {
@@ -32,7 +37,7 @@ describe("lines", () => {
       fc.property(
         fc.string({ minLength: 1 }),
         fc.array(message),
-        fc.double({ min: 0.01, max: 9 }),
+        fc.double({ min: 0.01, max: 9, noNaN: true }).map((weight) => Math.round(weight * 1e6) / 1e6),
         (id, messages, weight) => {
           const example = {
             dialogueId: id,

@@ -21,9 +21,12 @@ export function exampleToLine(example: Example): string {
   });
 }
 
-/** Adds a weight to a line that `exampleToLine` made without one. */
+/** Multiplies the weight of a line that `exampleToLine` made; its weight, where it has one, stands last. */
 export function lineWithWeight(line: string, weight: number): string {
-  return weight === 1 ? line : `${line.slice(0, -1)},"weight":${weight}}`;
+  const own = /,"weight":([-+.e0-9]+)\}$/.exec(line);
+  const product = weight * (own === null ? 1 : Number(own[1]));
+  const bare = own === null ? line.slice(0, -1) : line.slice(0, own.index);
+  return product === 1 ? `${bare}}` : `${bare},"weight":${Math.round(product * 1e6) / 1e6}}`;
 }
 
 /** Checks and converts a parsed line. `at` is `file:line`, for the error. */

@@ -18,8 +18,9 @@ export interface WrittenFile {
   readonly sha256: string;
 }
 
-/** Text gathered before it is written: few system calls, little memory. */
-const PIECE_CHARACTERS = 256 * 1024;
+/** Gathered before it is written: few system calls, little memory. */
+const PIECE_BYTES = 512 * 1024;
+const LINE_END = 0x0a;
 
 export const openFileSink: OpenSink = async (path) => {
   const file = await open(path, "wx");
@@ -35,8 +36,8 @@ export class LineWriter {
   readonly #path: string;
   readonly #sink: Sink;
   readonly #hash = createHash("sha256");
-  #pending: string[] = [];
-  #pendingCharacters = 0;
+  #piece = Buffer.allocUnsafe(PIECE_BYTES);
+  #used = 0;
   #lines = 0;
   #bytes = 0;
 
@@ -54,11 +55,17 @@ export class LineWriter {
   }
 
   /** Takes one line without its end. Returns a promise only when a piece is due: await it if it is there. */
-  write(line: string): Promise<void> | undefined {
-    this.#pending.push(line);
-    this.#pendingCharacters += line.length + 1;
+  write(line: string | Uint8Array): Promise<void> | undefined {
+    // A UTF-16 unit takes at most three bytes.
+    this.#reserve((typeof line === "string" ? line.length * 3 : line.length) + 1);
+    if (typeof line === "string") this.#used += this.#piece.write(line, this.#used);
+    else {
+      this.#piece.set(line, this.#used);
+      this.#used += line.length;
+    }
+    this.#piece[this.#used++] = LINE_END;
     this.#lines += 1;
-    return this.#pendingCharacters < PIECE_CHARACTERS ? undefined : this.#flush();
+    return this.#used < PIECE_BYTES ? undefined : this.#flush();
   }
 
   /** Writes what is left and makes it durable. */
@@ -75,15 +82,21 @@ export class LineWriter {
 
   /** Closes without caring for what was written; never throws. */
   async abandon(): Promise<void> {
-    this.#pending = [];
+    this.#used = 0;
     await this.#sink.close().catch(() => {});
   }
 
+  #reserve(bytes: number): void {
+    if (this.#used + bytes <= this.#piece.length) return;
+    const larger = Buffer.allocUnsafe(Math.max(2 * this.#piece.length, this.#used + bytes));
+    this.#piece.copy(larger, 0, 0, this.#used);
+    this.#piece = larger;
+  }
+
   async #flush(): Promise<void> {
-    if (this.#pending.length === 0) return;
-    const piece = Buffer.from(`${this.#pending.join("\n")}\n`);
-    this.#pending = [];
-    this.#pendingCharacters = 0;
+    if (this.#used === 0) return;
+    const piece = this.#piece.subarray(0, this.#used);
+    this.#used = 0;
     this.#hash.update(piece);
     this.#bytes += piece.length;
     try {

@@ -9,8 +9,15 @@ export { longShare, raiseLongShare } from "./long.ts";
 export type { LongOptions, LongReport } from "./long.ts";
 export { mixSources } from "./mix.ts";
 export type { MixOptions, MixReport } from "./mix.ts";
-export { SPLITS, groupLabels, joinSplitsOfPairs, splitConversations, stratificationError } from "./split.ts";
-export type { NearPair, Split, SplitOptions, SplitResult } from "./split.ts";
+export {
+  Groups,
+  SPLITS,
+  groupLabels,
+  keepTogether,
+  splitConversations,
+  stratificationError,
+} from "./split.ts";
+export type { Split, SplitOptions, SplitResult } from "./split.ts";
 export type { LabelledGroups } from "./stratify.ts";
 export { NearIndex, jaccard } from "./near.ts";
 export { ConversationShingles, SHINGLE_WORDS, conversationKey } from "./shingles.ts";

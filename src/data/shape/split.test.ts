@@ -2,7 +2,7 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { random } from "../../util/index.ts";
-import { groupLabels, joinSplitsOfPairs, splitConversations, stratificationError } from "./split.ts";
+import { Groups, groupLabels, keepTogether, splitConversations, stratificationError } from "./split.ts";
 import type { LabelledGroups } from "./stratify.ts";
 
 const FRACTIONS = { train: 0.8, validation: 0.1, test: 0.1 };
@@ -96,31 +96,43 @@ describe("splitConversations", () => {
   });
 });
 
-describe("joinSplitsOfPairs", () => {
+describe("keepTogether", () => {
+  const joined = (count: number, pairs: readonly (readonly [number, number])[]): Groups => {
+    const groups = new Groups(count);
+    for (const [a, b] of pairs) groups.join(a, b);
+    return groups;
+  };
+
   it("moves a whole chain to train and leaves groups inside one split", () => {
     const splitOf = Uint8Array.of(0, 1, 2, 2, 2, 1);
     expect(
-      joinSplitsOfPairs(splitOf, [
-        { a: 0, b: 1 },
-        { a: 1, b: 2 },
-        { a: 3, b: 4 },
-      ]),
+      keepTogether(
+        splitOf,
+        joined(6, [
+          [0, 1],
+          [1, 2],
+          [3, 4],
+        ]),
+      ),
     ).toEqual([1, 2]);
     expect([...splitOf]).toEqual([0, 0, 0, 2, 2, 1]);
   });
 
-  it("leaves no pair across splits", () => {
-    const pair = fc.record({ a: fc.integer({ min: 0, max: 29 }), b: fc.integer({ min: 0, max: 29 }) });
+  it("leaves no pair across splits and moves nothing without need", () => {
+    const one = fc.integer({ min: 0, max: 29 });
+    const start = fc.array(fc.integer({ min: 0, max: 2 }), { minLength: 30, maxLength: 30 });
     fc.assert(
-      fc.property(
-        fc.array(pair),
-        fc.array(fc.integer({ min: 0, max: 2 }), { minLength: 30, maxLength: 30 }),
-        (pairs, start) => {
-          const splitOf = Uint8Array.from(start);
-          joinSplitsOfPairs(splitOf, pairs);
-          expect(pairs.every(({ a, b }) => splitOf[a] === splitOf[b])).toBe(true);
-        },
-      ),
+      fc.property(fc.array(fc.tuple(one, one)), start, (pairs, start) => {
+        const splitOf = Uint8Array.from(start);
+        const groups = joined(30, pairs);
+        const moved = keepTogether(splitOf, groups);
+        expect(pairs.every(([a, b]) => splitOf[a] === splitOf[b])).toBe(true);
+        for (const g of moved) {
+          expect(
+            start.some((split, other) => split !== start[g] && groups.find(other) === groups.find(g)),
+          ).toBe(true);
+        }
+      }),
     );
   });
 });

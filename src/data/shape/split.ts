@@ -139,48 +139,46 @@ export function stratificationError(
   return terms === 0 ? 0 : sum / terms;
 }
 
-/** A pair of conversations that are near-duplicates of each other. */
-export interface NearPair {
-  readonly a: number;
-  readonly b: number;
+/** Groups of conversations that must stay together, made from pairs (union by the smaller number, path halving). */
+export class Groups {
+  readonly #parent: Uint32Array;
+
+  constructor(conversationCount: number) {
+    this.#parent = new Uint32Array(conversationCount);
+    for (let g = 0; g < conversationCount; g++) this.#parent[g] = g;
+  }
+
+  join(a: number, b: number): void {
+    const [x, y] = [this.find(a), this.find(b)];
+    if (x !== y) this.#parent[Math.max(x, y)] = Math.min(x, y);
+  }
+
+  find(g: number): number {
+    const parent = this.#parent;
+    let root = g;
+    while (parent[root] !== root) {
+      parent[root] = parent[parent[root]!]!;
+      root = parent[root]!;
+    }
+    return root;
+  }
 }
 
 /**
- * Moves to train every near-duplicate group that stands in more than one split, and returns what was moved.
- * `pairs` must hold every pair with a member outside train; then no pair crosses splits afterwards.
+ * Moves to train every group that stands in more than one split, and returns what was moved. When every pair with a
+ * member outside train was joined, no pair crosses splits afterwards.
  */
-export function joinSplitsOfPairs(splitOf: Uint8Array, pairs: readonly NearPair[]): number[] {
-  const parent = new Map<number, number>();
-  const find = (x: number): number => {
-    let root = x;
-    for (let up = parent.get(root); up !== undefined; up = parent.get(root)) root = up;
-    for (let node = x; node !== root;) {
-      const up = parent.get(node)!;
-      parent.set(node, root);
-      node = up;
-    }
-    return root;
-  };
-  for (const { a, b } of pairs) {
-    const [x, y] = [find(a), find(b)];
-    if (x !== y) parent.set(Math.max(x, y), Math.min(x, y));
-  }
-  const members = new Map<number, Set<number>>();
-  for (const { a, b } of pairs) {
-    const root = find(a);
-    let group = members.get(root);
-    if (group === undefined) members.set(root, (group = new Set()));
-    group.add(a).add(b);
+export function keepTogether(splitOf: Uint8Array, groups: Groups): number[] {
+  const across = new Uint8Array(splitOf.length);
+  for (let g = 0; g < splitOf.length; g++) {
+    const root = groups.find(g);
+    if (splitOf[g] !== splitOf[root]) across[root] = 1;
   }
   const moved: number[] = [];
-  for (const group of members.values()) {
-    const splits = new Set([...group].map((g) => splitOf[g]!));
-    if (splits.size < 2) continue;
-    for (const g of group) {
-      if (splitOf[g] === 0) continue;
-      splitOf[g] = 0;
-      moved.push(g);
-    }
+  for (let g = 0; g < splitOf.length; g++) {
+    if (across[groups.find(g)] === 0 || splitOf[g] === 0) continue;
+    moved.push(g);
   }
-  return moved.sort((a, b) => a - b);
+  for (const g of moved) splitOf[g] = 0;
+  return moved;
 }
