@@ -1,0 +1,201 @@
+/** A configuration from its sources (file, flags, `--set`), with where each value came from. */
+import { parse as parseYamlValue } from "yaml";
+import { z } from "zod";
+import { UserError, excerpt, nearest, readTextFile } from "../util/index.ts";
+import { type PlacedDocument, parseYaml } from "./yaml-document.ts";
+
+export interface ConfigSources {
+  /** Path of a YAML or JSON file. */
+  readonly file?: string;
+  /** Values that flags of their own gave, by dotted key. */
+  readonly flags?: Readonly<Record<string, unknown>>;
+  /** `key.path=value` as typed after --set. */
+  readonly set?: readonly string[];
+}
+
+export interface Resolved<T> {
+  readonly config: T;
+  /** By dotted key: `default`, `train.yaml:7:9`, `--set`, `--model`. */
+  readonly origins: ReadonlyMap<string, string>;
+}
+
+/** Reads, overrides, validates. Any mistake is a `UserError` that names value, rule, place and next step. */
+export async function resolveConfig<S extends z.ZodType>(
+  schema: S,
+  sources: ConfigSources,
+): Promise<Resolved<z.output<S>>> {
+  const { file } = sources;
+  const document = file === undefined ? undefined : parseYaml(await readTextFile(file, "the config"), file);
+  const values = plainObject(document?.value, file);
+  const origins = new Map<string, string>(document?.leaves());
+  for (const [key, value] of Object.entries(sources.flags ?? {})) {
+    if (value === undefined) continue;
+    assign(values, key, value, `--${key}`);
+    origins.set(key, `--${key.split(".").at(-1)}`);
+  }
+  for (const text of sources.set ?? []) {
+    const equals = text.indexOf("=");
+    if (equals < 1) {
+      throw new UserError(`--set ${text}: expected key=value`, { next: "For example --set lora.rank=8." });
+    }
+    const key = text.slice(0, equals);
+    assign(values, key, parseYamlValue(text.slice(equals + 1)), `--set ${key}`);
+    origins.set(key, "--set");
+  }
+  const result = schema.safeParse(values, { reportInput: true });
+  if (!result.success) throw configError(result.error.issues[0]!, schema, document, origins);
+  for (const key of leafKeys(result.data)) if (!origins.has(key)) origins.set(key, "default");
+  return { config: result.data, origins };
+}
+
+function plainObject(value: unknown, file: string | undefined): Record<string, unknown> {
+  if (value === undefined || value === null) return {};
+  if (typeof value === "object" && !Array.isArray(value)) return value as Record<string, unknown>;
+  throw new UserError("a configuration is a map of keys to values", {
+    at: `${file}:1`,
+    next: "Start with `model: …`.",
+  });
+}
+
+function assign(into: Record<string, unknown>, key: string, value: unknown, option: string): void {
+  const path = key.split(".");
+  let object = into;
+  for (const part of path.slice(0, -1)) {
+    const next = Object.hasOwn(object, part) ? object[part] : undefined;
+    if (typeof next === "string" && part === "data") object[part] = { train: next };
+    else if (next === undefined || next === null) object[part] = Object.create(null) as object;
+    else if (typeof next !== "object" || Array.isArray(next)) {
+      throw new UserError(`${option}: ${part} is ${JSON.stringify(next)}, which has no parts`, {
+        next: "Check the key.",
+      });
+    }
+    object = object[part] as Record<string, unknown>;
+  }
+  object[path.at(-1)!] = value;
+}
+
+type Issue = z.core.$ZodIssue;
+
+function configError(
+  issue: Issue,
+  schema: z.ZodType,
+  document: PlacedDocument | undefined,
+  origins: ReadonlyMap<string, string>,
+): UserError {
+  if (issue.code === "unrecognized_keys") {
+    const unknown = issue.keys[0]!;
+    const key = [...issue.path, unknown].join(".");
+    const known = keysAt(schema, issue.path);
+    const near = nearest(unknown, known);
+    return new UserError(`${key} is not a setting`, {
+      at: placeOf([...issue.path, unknown], document, origins),
+      next: near === undefined ? `Known here: ${known.join(", ")}.` : `Did you mean ${near}?`,
+    });
+  }
+  const key = issue.path.join(".") || "the configuration";
+  const at = placeOf(issue.path, document, origins);
+  if (issue.input === undefined) {
+    return new UserError(`${key} is missing`, { at, next: `Set it in the config, or with --set ${key}=….` });
+  }
+  const rule = ruleAt(schema, issue.path);
+  const broken = rule === undefined ? issue.message.toLowerCase() : `it must be ${rule}`;
+  return new UserError(`${key} is ${excerpt(JSON.stringify(issue.input), 60)}; ${broken}`, {
+    at,
+    next: help(schema, issue.path),
+  });
+}
+
+/** What a value must be, in words, from its schema. */
+function ruleAt(schema: z.ZodType, path: readonly PropertyKey[]): string | undefined {
+  const found = schemaAt(schema, path);
+  if (found === undefined) return undefined;
+  const json = z.toJSONSchema(found, { io: "input", unrepresentable: "any" });
+  return ruleOf(json);
+}
+
+function ruleOf(json: z.core.JSONSchema.BaseSchema): string | undefined {
+  if (json.enum !== undefined) return `one of ${json.enum.map(String).join(", ")}`;
+  if (json.const !== undefined) return JSON.stringify(json.const);
+  if (json.anyOf !== undefined) {
+    const rules = json.anyOf.flatMap((option) => (typeof option === "object" ? [ruleOf(option)] : []));
+    return rules.filter((rule) => rule !== undefined).join(", or ");
+  }
+  switch (json.type) {
+    case "integer":
+    case "number": {
+      const kind = json.type === "integer" ? "a whole number" : "a number";
+      const above = json.exclusiveMinimum === undefined ? "" : ` above ${json.exclusiveMinimum}`;
+      const below = json.exclusiveMaximum === undefined ? "" : ` below ${json.exclusiveMaximum}`;
+      const [least, most] = [json.minimum, json.maximum];
+      if (least !== undefined && most !== undefined) return `${kind} from ${least} to ${most}${below}`;
+      const atLeast = least === undefined ? "" : ` of at least ${least}`;
+      const atMost = most === undefined ? "" : `${above === "" ? "" : " and"} up to ${most}`;
+      return `${kind}${above}${atLeast}${atMost}${below}`;
+    }
+    case "boolean":
+      return "true or false";
+    case "string":
+      return json.minLength === 1 ? "text that is not empty" : "text";
+    case "array":
+      return typeof json.items === "object" && !Array.isArray(json.items)
+        ? `a list of ${ruleOf(json.items) ?? "values"}`
+        : "a list";
+    case "object":
+      return "a map of settings";
+    default:
+      return undefined;
+  }
+}
+
+function placeOf(
+  path: readonly PropertyKey[],
+  document: PlacedDocument | undefined,
+  origins: ReadonlyMap<string, string>,
+): string {
+  const origin = origins.get(path.join("."));
+  if (origin !== undefined) return origin;
+  return document?.place(path) ?? "command line";
+}
+
+/** The schema under wrappers (default, optional, preprocess). */
+function unwrap(schema: z.ZodType): z.ZodType {
+  const def = schema.def as { type: string; innerType?: z.ZodType; out?: z.ZodType };
+  if (def.innerType !== undefined) return unwrap(def.innerType);
+  return def.type === "pipe" && def.out !== undefined ? unwrap(def.out) : schema;
+}
+
+function schemaAt(schema: z.ZodType, path: readonly PropertyKey[]): z.ZodType | undefined {
+  let current: z.ZodType | undefined = schema;
+  for (const key of path) {
+    const inner: z.ZodType = unwrap(current!);
+    current =
+      inner instanceof z.ZodObject ? (inner.shape as Record<string, z.ZodType>)[String(key)] : undefined;
+    if (current === undefined) return undefined;
+  }
+  return current;
+}
+
+function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  const found = schemaAt(schema, path);
+  const inner = found === undefined ? undefined : unwrap(found);
+  return inner instanceof z.ZodObject ? Object.keys(inner.shape) : [];
+}
+
+/** What the schema says of a key, as the next step. */
+function help(schema: z.ZodType, path: readonly PropertyKey[]): string {
+  let described: string | undefined;
+  for (let current = schemaAt(schema, path); current !== undefined;) {
+    described ??= current.description;
+    const inner = (current.def as { innerType?: z.ZodType }).innerType;
+    current = inner;
+  }
+  return described === undefined ? "Change it and run again." : `It means: ${described}.`;
+}
+
+/** Dotted keys of every leaf of a resolved configuration. */
+export function leafKeys(value: unknown, path: readonly string[] = []): string[] {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return [path.join(".")];
+  return Object.entries(value).flatMap(([key, inner]) =>
+    inner === undefined ? [] : leafKeys(inner, [...path, key]),
+  );
+}

@@ -1,0 +1,133 @@
+/** The one description of a training configuration: type, defaults, bounds and help in one place. */
+import { z } from "zod";
+
+const share = z.number().min(0).max(1);
+const steps = z.int().min(1).max(1_000_000_000);
+
+const dataFiles = z
+  .strictObject({
+    train: z.string().min(1).describe("JSON lines to learn from, or a folder made by `attune data prepare`"),
+    validation: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("JSON lines to measure on; absent: a share of the training conversations"),
+    validationShare: share
+      .default(0.1)
+      .describe("share of the conversations held out when `validation` is absent"),
+    fields: z
+      .record(z.string(), z.string())
+      .optional()
+      .describe("own field names, such as `context: dialogue_history`"),
+  })
+  .describe("what to train on; a single path stands for `train`");
+
+export const trainConfigSchema = z.strictObject({
+  model: z.string().min(1).describe("a model folder, a .gguf file, or owner/name[@revision] on the hub"),
+  data: z.preprocess((value) => (typeof value === "string" ? { train: value } : value), dataFiles),
+  out: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("the run's folder; absent: runs/ and a name made of model and data"),
+  seed: z
+    .int()
+    .min(0)
+    .max(2 ** 31 - 1)
+    .default(42)
+    .describe("decides initial values, order and dropout"),
+  lora: z
+    .strictObject({
+      rank: z.int().min(1).max(256).default(16).describe("R, the inner width of the adapter"),
+      alpha: z.number().gt(0).max(4096).default(32).describe("the update is scaled by alpha / rank"),
+      dropout: z
+        .number()
+        .min(0)
+        .max(0.9)
+        .default(0.1)
+        .describe("share of the adapter's input that is dropped"),
+      targets: z
+        .union([z.literal("all-linear"), z.array(z.string().min(1)).min(1)])
+        .default(["q_proj", "v_proj"])
+        .describe("linear layers by the end of their name, or all-linear"),
+      rsLora: z.boolean().default(false).describe("scale by alpha / √rank instead"),
+    })
+    .prefault({}),
+  training: z
+    .strictObject({
+      epochs: z
+        .number()
+        .gt(0)
+        .max(10_000)
+        .default(3)
+        .describe("passes over the data, unless `steps` is given"),
+      steps: steps.optional().describe("optimiser steps"),
+      batch: z.int().min(1).max(65_536).default(16).describe("replies in one optimiser step"),
+      microTokens: z.int().min(16).max(1_048_576).default(700).describe("most tokens computed at once"),
+      maxLength: z
+        .int()
+        .min(8)
+        .max(1_048_576)
+        .optional()
+        .describe("longest sequence in tokens; absent: 1,024 or the model's limit"),
+      fold: z.boolean().default(true).describe("read rows that begin like one another once"),
+      recompute: z
+        .enum(["none", "block"])
+        .default("none")
+        .describe("trade a third more time for less memory"),
+    })
+    .prefault({}),
+  optimizer: z
+    .strictObject({
+      learningRate: z.number().gt(0).max(1).default(3e-4),
+      weightDecay: z.number().min(0).max(1).default(0.01),
+      clipNorm: z.number().gt(0).default(1).describe("largest norm of the gradient"),
+      beta1: z.number().min(0).lt(1).default(0.9),
+      beta2: z.number().min(0).lt(1).default(0.999),
+      epsilon: z.number().gt(0).default(1e-8),
+    })
+    .prefault({}),
+  schedule: z
+    .strictObject({
+      kind: z.enum(["constant", "linear", "cosine"]).default("cosine"),
+      warmupShare: share.default(0.03).describe("share of all steps over which the rate rises"),
+      warmupSteps: z.int().min(0).optional().describe("the same in steps; wins over the share"),
+    })
+    .prefault({}),
+  evaluation: z
+    .strictObject({
+      every: steps.optional().describe("steps between evaluations; absent: twice an epoch"),
+      patience: z
+        .int()
+        .min(1)
+        .max(1_000_000)
+        .default(3)
+        .describe("evaluations without improvement before stopping"),
+      minDelta: z.number().min(0).default(0).describe("how much lower a loss must be to count"),
+    })
+    .prefault({}),
+  checkpoint: z
+    .strictObject({
+      every: steps.optional().describe("steps between checkpoints; absent: as often as evaluations"),
+      keep: z.int().min(1).max(1000).default(2),
+    })
+    .prefault({}),
+  template: z
+    .strictObject({
+      separator: z
+        .string()
+        .min(1)
+        .max(64)
+        .optional()
+        .describe("a token written between turns, such as <sep>"),
+    })
+    .prefault({}),
+  runtime: z
+    .strictObject({
+      threads: z.int().min(1).max(1024).optional().describe("absent: the machine's physical cores"),
+      provider: z.enum(["cpu", "cuda", "webgpu", "dml", "coreml"]).default("cpu"),
+    })
+    .prefault({}),
+});
+
+export type TrainConfig = z.output<typeof trainConfigSchema>;

@@ -1,0 +1,69 @@
+/** What a run tells while it runs: the screen, logs, reports and tests read these same events. */
+
+export type StopReason = "completed" | "early-stopped" | "interrupted";
+
+export type RunEvent =
+  | {
+      readonly type: "started";
+      readonly trainableParameters: number;
+      readonly totalParameters: number;
+      readonly steps: number;
+      readonly stepsPerEpoch: number;
+      /** The first step that will run, from 1; above 1 when the run was resumed. */
+      readonly firstStep: number;
+    }
+  | {
+      readonly type: "step";
+      /** From 1. */
+      readonly step: number;
+      /** Epochs done after this step, as a fraction. */
+      readonly epoch: number;
+      /** Mean negative log-likelihood of a supervised token, nats. */
+      readonly loss: number;
+      /** Global norm before clipping. */
+      readonly gradientNorm: number;
+      readonly learningRate: number;
+      readonly replies: number;
+      /** Tokens computed, after folding. */
+      readonly tokens: number;
+      readonly supervisedTokens: number;
+      readonly seconds: number;
+    }
+  | {
+      readonly type: "evaluation";
+      /** Steps done; 0 is before training. */
+      readonly step: number;
+      /** Token-weighted mean over the whole validation set, nats. */
+      readonly validationLoss: number;
+      readonly best: boolean;
+      /** Evaluations without improvement that are still allowed. */
+      readonly patienceLeft: number;
+      readonly seconds: number;
+    }
+  | { readonly type: "checkpoint"; readonly step: number; readonly path: string; readonly seconds: number }
+  | { readonly type: "warning"; readonly step: number; readonly code: string; readonly message: string }
+  | {
+      readonly type: "finished";
+      readonly reason: StopReason;
+      readonly step: number;
+      readonly validationLossBefore: number;
+      readonly validationLossBest: number;
+      /** The step of the adapter that was kept. */
+      readonly bestStep: number;
+      /** Computed tokens a second over the steps of this process, evaluation excluded. */
+      readonly tokensPerSecond: number;
+      readonly peakBytes: number;
+      readonly seconds: number;
+    };
+
+/** An event without what differs between two runs of one seed: times, rates, memory, paths. */
+export function withoutTimes(event: RunEvent): Record<string, unknown> {
+  const {
+    seconds: _,
+    tokensPerSecond: __,
+    peakBytes: ___,
+    path: ____,
+    ...rest
+  } = event as RunEvent & Record<string, unknown>;
+  return rest;
+}

@@ -1,0 +1,227 @@
+/** The training loop: steps, evaluations, checkpoints and early stopping, told as events. */
+import type { Sequence } from "../model/decoder/index.ts";
+import { type Schedule, scheduleFactor } from "../compute/optim/index.ts";
+import { CancelledError, UserError } from "../util/index.ts";
+import type { Progress } from "./checkpoint.ts";
+import { type BestSoFar, type Patience, judge } from "./early-stopping.ts";
+import type { TrainedState, TrainingEngine } from "./engine.ts";
+import type { RunEvent, StopReason } from "./events.ts";
+
+/** What one optimiser step trains on. */
+export interface TrainingBatch {
+  readonly microBatches: readonly (readonly Sequence[])[];
+  readonly replies: number;
+  readonly tokens: number;
+  readonly supervisedTokens: number;
+  /** Σ of the weights of the supervised tokens: the loss is divided by it. */
+  readonly weight: number;
+}
+
+/** Batches by number, so that a resumed run asks for the same ones. */
+export interface BatchSource {
+  readonly stepsPerEpoch: number;
+  /** The batch of `step`, from 0, in whatever epoch that lies. */
+  batch(step: number): TrainingBatch;
+}
+
+export interface LoopOptions {
+  readonly engine: TrainingEngine;
+  readonly training: BatchSource;
+  readonly validation: readonly TrainingBatch[];
+  readonly steps: number;
+  readonly learningRate: number;
+  readonly weightDecay: number;
+  readonly maxNorm: number;
+  readonly schedule: Schedule;
+  /** Steps between evaluations. */
+  readonly evaluateEvery: number;
+  readonly patience: Patience;
+  /** Steps between checkpoints. */
+  readonly checkpointEvery: number;
+  readonly trainableParameters: number;
+  readonly totalParameters: number;
+  /** Makes the state durable and returns where; called between steps. */
+  readonly saveCheckpoint: (state: TrainedState, progress: Progress) => Promise<string>;
+  /** Keeps the parameters of the best evaluation so far. */
+  readonly saveBest: (parameters: Float32Array) => Promise<void>;
+  readonly peakBytes: () => Promise<number>;
+  /** Where to go on; absent starts anew. */
+  readonly resume?: { readonly state: TrainedState; readonly progress: Progress };
+}
+
+/**
+ * Trains until `steps` are done, patience runs out or `signal` aborts; in the last case a checkpoint is saved
+ * first. Everything that decides the future is in the checkpoint: a resumed run yields the same events.
+ */
+export async function* trainingLoop(
+  options: LoopOptions,
+  signal?: AbortSignal,
+): AsyncGenerator<RunEvent, void> {
+  const { engine, training, validation } = options;
+  const began = performance.now();
+  const since = (from: number): number => (performance.now() - from) / 1000;
+  let { step, draws, before, best, events } = options.resume?.progress ?? {
+    step: 0,
+    draws: 0,
+    before: undefined as number | undefined,
+    best: undefined as BestSoFar | undefined,
+    events: 0,
+  };
+  if (options.resume !== undefined) await engine.restore(options.resume.state);
+  let computedTokens = 0;
+  let stepSeconds = 0;
+  let savedAt = options.resume === undefined ? -1 : step;
+
+  const progress = (): Progress => ({
+    step,
+    draws,
+    events,
+    ...(before === undefined ? {} : { before }),
+    ...(best === undefined ? {} : { best }),
+  });
+  const told = <E extends RunEvent>(event: E): E => {
+    events += 1;
+    return event;
+  };
+  async function* evaluate(): AsyncGenerator<RunEvent, boolean> {
+    const started = performance.now();
+    const validationLoss = await meanLoss(engine, validation, signal);
+    before ??= validationLoss;
+    const verdict = judge(best, validationLoss, step, options.patience);
+    best = verdict.next;
+    if (verdict.improved) await options.saveBest((await engine.state()).parameters);
+    yield told({
+      type: "evaluation",
+      step,
+      validationLoss,
+      best: verdict.improved,
+      patienceLeft: Math.max(0, options.patience.patience - best.stale),
+      seconds: since(started),
+    });
+    return verdict.stop;
+  }
+  async function* checkpoint(): AsyncGenerator<RunEvent> {
+    if (savedAt === step) return;
+    const started = performance.now();
+    // The event is counted before it is yielded: a resumed run must not tell it again.
+    const state = await engine.state();
+    events += 1;
+    const path = await options.saveCheckpoint(state, progress());
+    savedAt = step;
+    yield { type: "checkpoint", step, path, seconds: since(started) };
+  }
+
+  if (options.resume === undefined) {
+    yield told({
+      type: "started",
+      trainableParameters: options.trainableParameters,
+      totalParameters: options.totalParameters,
+      steps: options.steps,
+      stepsPerEpoch: training.stepsPerEpoch,
+      firstStep: step + 1,
+    });
+  }
+  let reason: StopReason = "completed";
+  try {
+    if (options.resume === undefined && validation.length > 0) yield* evaluate();
+    while (step < options.steps) {
+      signal?.throwIfAborted();
+      const started = performance.now();
+      const batch = training.batch(step);
+      let loss = 0;
+      for (const microBatch of batch.microBatches) {
+        loss += await engine.accumulate(microBatch, 1 / batch.weight, draws, signal);
+        draws += 1;
+      }
+      const learningRate = options.learningRate * scheduleFactor(options.schedule, step);
+      if (!Number.isFinite(loss)) throw divergedError(step + 1, loss);
+      const gradientNorm = await engine.update({
+        learningRate,
+        weightDecay: options.weightDecay,
+        maxNorm: options.maxNorm,
+        update: step + 1,
+      });
+      step += 1;
+      const seconds = since(started);
+      computedTokens += batch.tokens;
+      stepSeconds += seconds;
+      yield told({
+        type: "step",
+        step,
+        epoch: step / training.stepsPerEpoch,
+        loss,
+        gradientNorm,
+        learningRate,
+        replies: batch.replies,
+        tokens: batch.tokens,
+        supervisedTokens: batch.supervisedTokens,
+        seconds,
+      });
+      const last = step === options.steps;
+      let stop = false;
+      if (validation.length > 0 && (last || step % options.evaluateEvery === 0)) stop = yield* evaluate();
+      if (stop || last || step % options.checkpointEvery === 0) yield* checkpoint();
+      if (stop) {
+        reason = "early-stopped";
+        break;
+      }
+    }
+  } catch (error) {
+    if (signal?.aborted !== true || !isAbort(error, signal)) throw error;
+    reason = "interrupted";
+    yield* interrupted();
+  }
+  if (validation.length === 0 && reason !== "interrupted")
+    await options.saveBest((await engine.state()).parameters);
+  yield {
+    type: "finished",
+    reason,
+    step,
+    validationLossBefore: before ?? Number.NaN,
+    validationLossBest: best?.loss ?? Number.NaN,
+    bestStep: best?.step ?? step,
+    tokensPerSecond: stepSeconds === 0 ? 0 : computedTokens / stepSeconds,
+    peakBytes: await options.peakBytes(),
+    seconds: since(began),
+  };
+
+  /** The abort came between two steps, or within one whose part is dropped: the draws of that part are taken back. */
+  async function* interrupted(): AsyncGenerator<RunEvent> {
+    draws = draws - partialDraws();
+    yield* checkpoint();
+  }
+  function partialDraws(): number {
+    let whole = 0;
+    for (let i = 0; i < step; i++) whole += training.batch(i).microBatches.length;
+    return draws - whole;
+  }
+}
+
+function isAbort(error: unknown, signal: AbortSignal): boolean {
+  return (
+    error === signal.reason ||
+    error instanceof CancelledError ||
+    (error instanceof Error && error.name === "AbortError")
+  );
+}
+
+/** Token-weighted mean loss of the validation set. */
+async function meanLoss(
+  engine: TrainingEngine,
+  batches: readonly TrainingBatch[],
+  signal?: AbortSignal,
+): Promise<number> {
+  let sum = 0;
+  let weight = 0;
+  for (const batch of batches) {
+    for (const microBatch of batch.microBatches) sum += await engine.loss(microBatch, signal);
+    weight += batch.weight;
+  }
+  return sum / weight;
+}
+
+function divergedError(step: number, loss: number): UserError {
+  return new UserError(`the loss of step ${step} is ${loss}: the run has diverged`, {
+    next: "Lower the learning rate (a third of it is a good start) and resume from the last checkpoint.",
+  });
+}
