@@ -1,0 +1,77 @@
+/** Rule: one reply text is learned from a limited number of times; farewells must not fill the training set. */
+import { z } from "zod";
+import { excerpt } from "../../util/index.ts";
+import { digestTable, textDigests } from "./digest.ts";
+import { type ReplyProblem, isSupervised, withoutReplies } from "./messages.ts";
+import type { RuleDefinition } from "./rule.ts";
+
+export const BoilerplateOptions = z.strictObject({
+  enabled: z.boolean().default(true),
+  cap: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(20)
+    .describe(
+      "Times that one reply text is learned from; further ones stay in the history only. At 20, dialogues of SGD and CrossWOZ lose 4 % and 6 % of their replies, farewells nearly all.",
+    ),
+  share: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.001)
+    .describe("In a large set the cap is this share of the replies read so far, where that is more."),
+  mode: z.enum(["context-only", "reject"]).default("context-only"),
+});
+export type BoilerplateOptions = z.infer<typeof BoilerplateOptions>;
+
+export interface BoilerplateDetails {
+  readonly cap: number;
+  readonly distinctReplies: number;
+  /** Texts that reached the cap, most frequent first. */
+  readonly capped: readonly { readonly text: string; readonly replies: number }[];
+}
+
+const MAX_SHOWN = 20;
+const MAX_HELD = 5_000;
+
+export const boilerplate: RuleDefinition<BoilerplateOptions> = {
+  name: "boilerplate",
+  summary: "The same reply text is learned from a limited number of times.",
+  scope: "corpus",
+  options: BoilerplateOptions,
+  start({ cap, share, mode }) {
+    const digestOf = textDigests();
+    const table = digestTable();
+    const held = new Map<string, { readonly text: string; replies: number }>();
+    let replies = 0;
+    return {
+      apply(record, notes) {
+        const problems: ReplyProblem[] = [];
+        record.messages.forEach((message, index) => {
+          if (!isSupervised(message)) return;
+          replies += 1;
+          const digest = digestOf(message.content);
+          const count = table.increment(digest);
+          const limit = Math.max(cap, Math.floor(share * replies));
+          if (count <= limit) return;
+          const shown = excerpt(message.content.slice(0, 400), 160);
+          const key = `${digest.high}.${digest.low}`;
+          const known = held.get(key);
+          if (known !== undefined) known.replies = count;
+          else if (held.size < MAX_HELD) held.set(key, { text: shown, replies: count });
+          problems.push({
+            message: index,
+            reason: "too-frequent",
+            sentence: `the reply stood ${limit} times or more already, which is the cap: ${excerpt(shown, 60)}`,
+          });
+        });
+        return withoutReplies(record, problems, mode, notes);
+      },
+      details(): BoilerplateDetails {
+        const capped = [...held.values()].sort((a, b) => b.replies - a.replies).slice(0, MAX_SHOWN);
+        return { cap, distinctReplies: table.size, capped };
+      },
+    };
+  },
+};
