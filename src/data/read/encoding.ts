@@ -79,7 +79,8 @@ function guessInvalidUtf8(sample: Buffer): EncodingGuess {
       (code >= 0xff00 && code <= 0xffef),
   );
   const gbOther = countCharacters(gb, (code) => code > 0x7f) - gbHan - gbBad;
-  if (gbHan > 2 * (gbBad + gbOther) && gbHan > utf8Good) {
+  // Chinese in UTF-8 looks like other Chinese in GB18030, but Chinese in GB18030 is hardly ever valid UTF-8.
+  if (utf8Good <= 2 * utf8Bad && gbHan > 2 * (gbBad + gbOther)) {
     return {
       encoding: "gb18030",
       evidence: `not valid UTF-8; as GB18030 it holds ${formatCount(gbHan)} Chinese characters and ${formatCount(gbBad)} invalid bytes`,
@@ -139,7 +140,7 @@ export function decodeText(encoding: Encoding): TextDecoding {
       }
     }
     damaged = true;
-    return lenient.decode(bytes).replaceAll("\ufffd", INVALID_BYTES);
+    return encoding === "utf-8" ? markInvalidUtf8(bytes, lenient) : mark(lenient.decode(bytes));
   };
   return {
     push(bytes) {
@@ -159,6 +160,21 @@ export function decodeText(encoding: Encoding): TextDecoding {
       return damaged;
     },
   };
+}
+
+const mark = (text: string): string => text.replaceAll("\ufffd", INVALID_BYTES);
+const HONEST_REPLACEMENT = Buffer.from("\ufffd");
+
+/** A U+FFFD that the file itself holds stays one. */
+function markInvalidUtf8(bytes: Buffer, lenient: TextDecoder): string {
+  const parts: string[] = [];
+  let start = 0;
+  for (let at = bytes.indexOf(HONEST_REPLACEMENT); at >= 0; at = bytes.indexOf(HONEST_REPLACEMENT, start)) {
+    parts.push(mark(lenient.decode(bytes.subarray(start, at))));
+    start = at + HONEST_REPLACEMENT.length;
+  }
+  parts.push(mark(lenient.decode(bytes.subarray(start))));
+  return parts.join("\ufffd");
 }
 
 /** The largest prefix that certainly ends between characters. */

@@ -4,7 +4,7 @@ import { createReadStream } from "node:fs";
 import { basename } from "node:path";
 import { UserError, explainReadError, sha256OfFile } from "../../util/index.ts";
 import type { ReadResult } from "../record.ts";
-import { checkFieldNames, isKnownRow, requireLayout } from "./detect-layout.ts";
+import { checkFieldNames, isKnownRow, mapFields, requireLayout } from "./detect-layout.ts";
 import { decodeText, detectEncoding } from "./encoding.ts";
 import { csvParser } from "./formats/csv.ts";
 import { guessFormat, type FormatGuess } from "./formats/format.ts";
@@ -197,7 +197,8 @@ async function* readText(
   const sample = sampler.push(head.subarray(markBytes)) + (whole ? sampler.end() : "");
   if (whole && sample.trim() === "")
     throw new UnusableSource(`${source.file} is empty`, { next: "Check the file." });
-  const guess = guessFormat(source.file, sample, whole, isKnownRow, options.fileFormat);
+  const isRow = (value: unknown): boolean => isKnownRow(mapFields(value, options.fields));
+  const guess = guessFormat(source.file, sample, whole, isRow, options.fileFormat);
   if (guess === undefined) {
     throw new UnusableSource(`${source.file} is neither JSON nor a table`, {
       next: "Rows come as JSON lines, JSON, CSV, TSV or Parquet.",

@@ -9,6 +9,7 @@ import {
   requireLayout,
   type LayoutGuess,
 } from "./detect-layout.ts";
+import { toWellFormed } from "./encoding.ts";
 import { RowFault, safeJson } from "./fault.ts";
 import { isBad, type BadRow, type GoodRow, type Row } from "./formats/rows.ts";
 import type { RowContext } from "./layouts/layout.ts";
@@ -95,7 +96,8 @@ export function recordMaker(source: SourceReport, label: string, options: ReadOp
     source.rowsRejected += 1;
     source.rejectedBy[rule] = (source.rejectedBy[rule] ?? 0) + 1;
     const raw = row.raw ?? safeJson((row as GoodRow).value);
-    const excerpt = raw.length > EXCERPT_CHARACTERS ? raw.slice(0, EXCERPT_CHARACTERS) : raw;
+    // Marks of invalid bytes and halves of surrogate pairs become U+FFFD: the excerpt is shown and written.
+    const excerpt = toWellFormed(raw.length > EXCERPT_CHARACTERS ? raw.slice(0, EXCERPT_CHARACTERS) : raw);
     results.push({ kind: "rejected", rejection: { source: place, rule, reason, excerpt } });
   };
 

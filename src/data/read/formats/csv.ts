@@ -25,6 +25,8 @@ export function csvParser(delimiter: string, options: RowParserOptions): RowPars
   /** Text from the first record that has not been read; `line` is the line on which it begins. */
   let text = "";
   let line = 1;
+  /** Inside a line that was given up before its end came. */
+  let skipping = false;
   /** For a record that has not ended: how far its quotes are counted, what they are there. */
   let resume = { at: 0, quoted: false };
 
@@ -101,6 +103,7 @@ export function csvParser(delimiter: string, options: RowParserOptions): RowPars
     rows.push({ line, rule: "row-too-long", reason, raw: text.slice(0, 2_000) });
     const end = text.indexOf("\n");
     text = end < 0 ? "" : text.slice(end + 1);
+    skipping = end < 0;
     line += 1;
     resume = { at: 0, quoted: false };
     return end < 0 ? rows : [...rows, ...drain(last)];
@@ -137,7 +140,10 @@ export function csvParser(delimiter: string, options: RowParserOptions): RowPars
 
   return {
     push(piece) {
-      text += piece;
+      const skipped = skipping ? piece.indexOf("\n") + 1 : 0;
+      if (skipping && skipped === 0) return [];
+      skipping = false;
+      text += piece.slice(skipped);
       return drain(false);
     },
     end: () => drain(true),

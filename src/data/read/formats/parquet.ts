@@ -145,7 +145,7 @@ function toRow(value: Record<string, unknown>, row: number): Row {
     row,
     rule: "invalid-bytes",
     reason: `column \`${broken[0]}\` is not valid UTF-8`,
-    raw: safeJson(value),
+    raw: safeJson(value).replaceAll("\\udc80", "\ufffd"),
   };
 }
 

@@ -22,9 +22,9 @@ export function findRowShape(
   const one = sampleObject(sample, whole);
   if (one !== undefined) {
     if (isRow(one)) return "single";
-    const values = Object.values(one).filter((value) => typeof value === "object" && value !== null);
-    if (values.length === 0) return "single";
-    return values.some((value) => Array.isArray(value)) && !values.every(isRow) ? "wrapped" : "members";
+    const values: readonly unknown[] = Object.values(one);
+    if (values.some((value) => Array.isArray(value) && value.some(isRow))) return "wrapped";
+    return values.some(isRow) ? "members" : "single";
   }
   const first = firstValues(sample, "sequence");
   if (first.length > 0) return "sequence";
