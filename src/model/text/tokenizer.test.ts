@@ -1,6 +1,6 @@
 /** Ids and texts equal to Hugging Face's, over every word rule and decoder; golden files by test/golden/text/tokenizers.py. */
 import { readFileSync } from "node:fs";
-import fc from "fast-check";
+import { assert, nat, property, string } from "fast-check";
 import { describe, expect, it } from "vitest";
 import { smolLm2 } from "../../../test/fixtures/smollm2.ts";
 import { ggufVocabulary } from "../../../test/fixtures/gguf-vocabulary.ts";
@@ -97,8 +97,8 @@ for (const { texts, specialTexts, tokenizers } of [byteLevel, sentencePiece]) {
     });
 
     it("gives the same ids on both sides of a cut as apart", () => {
-      fc.assert(
-        fc.property(fc.string({ unit: "grapheme", maxLength: 30 }), fc.nat(), (text, seed) => {
+      assert(
+        property(string({ unit: "grapheme", maxLength: 30 }), nat(), (text, seed) => {
           const cut = [...text].slice(0, seed % ([...text].length + 1)).join("").length;
           const { ids, cuts } = tokenizer.encodeSegments(text, [cut]);
           expect(ids.slice(0, cuts[0])).toEqual(tokenizer.encode(text.slice(0, cut)));
