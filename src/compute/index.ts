@@ -1,4 +1,6 @@
 /** A differentiable ONNX: tensors, graphs, models, runtimes. Has never heard of a language model. */
+export { gradTable, gradients, recompute, vjp } from "./autodiff/index.ts";
+export type { Cotangents, GradRule, GradTable } from "./autodiff/index.ts";
 export {
   GraphBuilder,
   GraphError,
@@ -11,10 +13,12 @@ export {
   optimize,
   printGraph,
   printNode,
+  removeDeadCode,
   sameShape,
   shapeSize,
   subtractDims,
   symbolsOf,
+  verify,
 } from "./graph/index.ts";
 export type {
   CustomGradient,
@@ -24,11 +28,14 @@ export type {
   Op,
   OpAttributes,
   Operand,
+  Pass,
   Shape,
   Value,
 } from "./graph/index.ts";
 export { encodeModel, writeModel } from "./onnx/index.ts";
 export type { EncodeOptions, EncodedModel, ExternalData } from "./onnx/index.ts";
+export { adamWDefaults, adamWGraph, scheduleFactor } from "./optim/index.ts";
+export type { AdamWOptions, Schedule, ScheduleKind } from "./optim/index.ts";
 export {
   FeedError,
   evaluateNode,

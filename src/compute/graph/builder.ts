@@ -4,6 +4,7 @@ import { type Dim, type Shape, canonical, sameShape } from "./dims.ts";
 import { type Graph, GraphError, type Node, type Op, type OpAttributes, type Value } from "./graph.ts";
 import { describe } from "./infer.ts";
 import { opTable } from "./ops/index.ts";
+import { verify } from "./verify.ts";
 
 /** Values, or plain numbers that become float32 scalars. */
 export type Operand = Value | number;
@@ -110,12 +111,12 @@ export class GraphBuilder {
   }
 
   build(): Graph {
-    return {
+    return verify({
       inputs: [...this.#inputs],
       constants: new Map(this.#constants),
       nodes: [...this.#nodes],
       outputs: new Map(this.#outputs),
-    };
+    });
   }
 
   // The vocabulary of the model code: thin names over `op`.

@@ -53,8 +53,15 @@ function print(polynomial: Polynomial): Dim {
 
 /** The one spelling of a size, so that equal sizes are `===`. */
 export function canonical(dim: Dim): Dim {
-  return typeof dim === "number" ? dim : print(parse(dim));
+  if (typeof dim === "number") return dim;
+  let spelling = spellings.get(dim);
+  if (spelling === undefined) spellings.set(dim, (spelling = print(parse(dim))));
+  return spelling;
 }
+
+/** Sizes recur by the thousand in one graph, so what is computed of them is kept. */
+const spellings = new Map<string, Dim>();
+const products = new Map<string, Dim>();
 
 export function addDims(a: Dim, b: Dim): Dim {
   if (typeof a === "number" && typeof b === "number") return a + b;
@@ -65,6 +72,9 @@ export function addDims(a: Dim, b: Dim): Dim {
 
 export function multiplyDims(a: Dim, b: Dim): Dim {
   if (typeof a === "number" && typeof b === "number") return a * b;
+  const key = `${a} ${b}`;
+  const known = products.get(key);
+  if (known !== undefined) return known;
   const product = new Map<string, number>();
   for (const [left, x] of parse(a)) {
     for (const [right, y] of parse(b)) {
@@ -72,7 +82,9 @@ export function multiplyDims(a: Dim, b: Dim): Dim {
       addTerm(product, symbols.sort().join("*"), x * y);
     }
   }
-  return print(product);
+  const result = print(product);
+  products.set(key, result);
+  return result;
 }
 
 export function subtractDims(a: Dim, b: Dim): Dim {
@@ -85,7 +97,9 @@ export function shapeSize(shape: Shape): Dim {
 }
 
 export function sameShape(a: Shape, b: Shape): boolean {
-  return a.length === b.length && a.every((dim, axis) => canonical(dim) === canonical(b[axis]!));
+  return (
+    a.length === b.length && a.every((dim, axis) => dim === b[axis] || canonical(dim) === canonical(b[axis]!))
+  );
 }
 
 /** The bare symbols that a size is made of. */

@@ -19,5 +19,15 @@ export { GraphError } from "./graph.ts";
 export type { Graph, Node, Op, OpAttributes, Value } from "./graph.ts";
 export { opTable } from "./ops/index.ts";
 export type { OpSpec, OpTable } from "./op-spec.ts";
-export { optimize } from "./passes/index.ts";
+export {
+  foldConstants,
+  fuse,
+  makePortable,
+  mergeCommonSubexpressions,
+  optimize,
+  removeDeadCode,
+  simplify,
+} from "./passes/index.ts";
+export type { Evaluate, Pass } from "./passes/index.ts";
 export { printGraph, printNode } from "./print.ts";
+export { verify } from "./verify.ts";

@@ -2,12 +2,13 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Graph, type Node, optimize, printNode } from "../graph/index.ts";
+import { type Graph, type Node, type Pass, makePortable, optimize, printNode } from "../graph/index.ts";
 import { encodeModel, writeModel } from "../onnx/index.ts";
 import type { Tensor } from "../tensor/index.ts";
 import { UserError, errorMessage, formatBytes } from "../../util/index.ts";
 import { physicalCores } from "./cores.ts";
 import { checkFeeds, chooseOutputs, refuseStorageTypes } from "./feeds.ts";
+import { evaluateNode } from "./reference/index.ts";
 import type { SessionSettings, WireFeed, WireTensor } from "./protocol.ts";
 import {
   type CompileOptions,
@@ -22,6 +23,9 @@ import {
 import { WorkerCallError, WorkerClient } from "./worker-client.ts";
 
 export type Provider = "cpu" | "webgpu" | "cuda" | "tensorrt" | "dml" | "coreml";
+
+/** Providers where FusedMatMul and QuickGelu would fall back to the CPU. */
+const withoutFusedKernels: ReadonlySet<Provider> = new Set(["webgpu", "coreml"]);
 
 export interface OnnxRuntimeOptions {
   /** Threads of one operator; default: the physical cores this process may use. */
@@ -105,12 +109,17 @@ class OnnxRuntime implements Runtime {
     };
   }
 
+  #defaultPasses(): readonly Pass[] {
+    const pipeline: Pass = (graph) => optimize(graph, evaluateNode);
+    return withoutFusedKernels.has(this.#provider) ? [pipeline, makePortable] : [pipeline];
+  }
+
   async compile<In extends string, Out extends string>(
     graph: Graph,
     options: CompileOptions = {},
   ): Promise<Program<In, Out>> {
     const name = options.name ?? "program";
-    const passes = options.passes ?? [optimize];
+    const passes = options.passes ?? this.#defaultPasses();
     const prepared = passes.reduce((rewritten, pass) => pass(rewritten), graph);
     const settings: SessionSettings = {
       threads: this.threads,

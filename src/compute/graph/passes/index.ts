@@ -1,7 +1,33 @@
 /** Rewrites of a graph that leave its results alone. */
 import type { Graph } from "../graph.ts";
+import { mergeCommonSubexpressions } from "./common-subexpressions.ts";
+import { removeDeadCode } from "./dead-code.ts";
+import { type Evaluate, foldConstants } from "./fold-constants.ts";
+import { fuse } from "./fuse.ts";
+import type { Pass } from "./rewrite.ts";
+import { simplify } from "./simplify.ts";
 
-/** The default pipeline. */
-export function optimize(graph: Graph): Graph {
-  return graph;
+export { mergeCommonSubexpressions } from "./common-subexpressions.ts";
+export { removeDeadCode } from "./dead-code.ts";
+export { foldConstants } from "./fold-constants.ts";
+export type { Evaluate } from "./fold-constants.ts";
+export { fuse } from "./fuse.ts";
+export { makePortable } from "./portable.ts";
+export type { Pass } from "./rewrite.ts";
+export { simplify } from "./simplify.ts";
+
+/**
+ * The default pipeline: constants folded where `evaluate` is given, algebra, common subexpressions, fusion, dead code.
+ * Deterministic; each pass is linear in the nodes.
+ */
+export function optimize(graph: Graph, evaluate?: Evaluate): Graph {
+  const passes: readonly Pass[] = [
+    ...(evaluate === undefined ? [] : [foldConstants(evaluate)]),
+    simplify,
+    mergeCommonSubexpressions,
+    removeDeadCode,
+    fuse,
+    removeDeadCode,
+  ];
+  return passes.reduce((rewritten, pass) => pass(rewritten), graph);
 }

@@ -1,0 +1,68 @@
+/** Proves that a graph is well formed: run after a build and after every pass. */
+import { elementCount } from "../tensor/index.ts";
+import { formatShape, sameShape } from "./dims.ts";
+import { type Graph, GraphError, type Node, type Op, type Value } from "./graph.ts";
+import type { ValueType } from "./infer.ts";
+import { opTable } from "./ops/index.ts";
+import { printNode } from "./print.ts";
+
+/**
+ * Every value has one origin and one name and exists before it is read; every result has the type that the op table
+ * infers; constants match their declaration; outputs exist. Returns the graph; throws `GraphError` naming the node.
+ */
+export function verify(graph: Graph): Graph {
+  const known = new Set<Value>();
+  const names = new Set<string>();
+  const define = (value: Value, by: Node | string): void => {
+    const where = (): string => (typeof by === "string" ? by : printNode(by));
+    if (known.has(value)) throw new GraphError(`${value.name} is defined a second time by ${where()}`);
+    if (names.has(value.name))
+      throw new GraphError(`the name ${value.name} is taken a second time by ${where()}`);
+    known.add(value);
+    names.add(value.name);
+  };
+  for (const input of graph.inputs) define(input, "an input");
+  for (const [value, { dtype, shape, data }] of graph.constants) {
+    define(value, "a constant");
+    if (dtype !== value.dtype || !sameShape(shape, value.shape) || data.length !== elementCount(shape)) {
+      throw new GraphError(
+        `the constant ${describe(value)} holds ${dtype}${formatShape(shape)} with ${data.length} elements`,
+      );
+    }
+  }
+  for (const node of graph.nodes) {
+    for (const input of node.inputs) {
+      if (input !== undefined && !known.has(input)) {
+        throw new GraphError(`${printNode(node)}: ${input.name} does not exist before it is read`);
+      }
+    }
+    const inferred = infer(node);
+    if (inferred.length !== node.outputs.length) {
+      throw new GraphError(
+        `${printNode(node)}: has ${node.outputs.length} results, ${inferred.length} are inferred`,
+      );
+    }
+    for (const [i, output] of node.outputs.entries()) {
+      define(output, node);
+      const { dtype, shape } = inferred[i]!;
+      if (dtype !== output.dtype || !sameShape(shape, output.shape)) {
+        throw new GraphError(`${printNode(node)}: ${output.name} should be ${dtype}${formatShape(shape)}`);
+      }
+    }
+  }
+  for (const [name, value] of graph.outputs) {
+    if (!known.has(value)) throw new GraphError(`the output ${name} is ${value.name}, which does not exist`);
+  }
+  return graph;
+}
+
+const describe = (value: Value): string => `${value.name}: ${value.dtype}${formatShape(value.shape)}`;
+
+function infer<K extends Op>(node: Node<K>): readonly ValueType[] {
+  const spec = opTable[node.op];
+  const [fewest, most] = spec.arity;
+  if (node.inputs.length < fewest || node.inputs.length > most) {
+    throw new GraphError(`${printNode(node as Node)}: takes ${fewest} to ${most} operands`);
+  }
+  return spec.infer(node.inputs, node.attributes);
+}
