@@ -14,7 +14,7 @@ export const crosswoz = {
     const first = Array.isArray(messages) ? (messages as unknown[])[0] : undefined;
     return (
       isObject(first) &&
-      ["usr", "sys"].includes(String(own(first, "role"))) &&
+      ["usr", "sys"].some((role) => role === own(first, "role")) &&
       Object.hasOwn(first, "dialog_act")
     );
   }),

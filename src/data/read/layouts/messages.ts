@@ -26,7 +26,7 @@ export const messages = {
     return (
       isObject(first) &&
       roleOf(own(first, "role")) !== undefined &&
-      !FOREIGN_ROLES.includes(String(own(first, "role"))) &&
+      !FOREIGN_ROLES.some((role) => role === own(first, "role")) &&
       (Object.hasOwn(first, "content") || Object.hasOwn(first, "tool_calls"))
     );
   }),
