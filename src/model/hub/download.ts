@@ -42,6 +42,8 @@ interface Partial {
   /** Over the bytes so far. */
   hash: Hash | undefined;
   bytes: number;
+  /** The most bytes there ever were: only more than that is progress, or a server that starts anew each time never fails. */
+  furthest: number;
 }
 
 /** Fetches `file` into `blob`. `file.bytes` must be known. */
@@ -56,7 +58,7 @@ export async function downloadBlob(file: SizedFile, blob: string, options: Downl
       return open(path, "r+");
     });
     try {
-      const partial: Partial = { handle, hash: startHash(file), bytes: 0 };
+      const partial: Partial = { handle, hash: startHash(file), bytes: 0, furthest: 0 };
       await resume(partial, file, path);
       await fetchChecked(partial, file, name, options);
       await handle.sync();
@@ -88,6 +90,7 @@ async function resume(partial: Partial, file: SizedFile, path: string): Promise<
   }
   for await (const chunk of createReadStream(path)) partial.hash?.update(chunk as Buffer);
   partial.bytes = there;
+  partial.furthest = there;
 }
 
 async function restart(partial: Partial, file: SizedFile, options: DownloadOptions): Promise<void> {
@@ -107,6 +110,7 @@ async function fetchChecked(
     attempts: options.attempts,
     firstDelay: options.firstDelay,
     ...(options.signal === undefined ? {} : { signal: options.signal }),
+    next: "Check the connection and run the same command again: it goes on where it stopped.",
     onRetry: (reason: string, delay: number) =>
       options.onEvent?.({ type: "retry", file: file.path, reason, delaySeconds: delay / 1000 }),
   };
@@ -160,7 +164,10 @@ async function fetchRest(
       partial.hash?.update(chunk);
       partial.bytes += chunk.length;
       options.meter.add(file.path, chunk.length);
-      progressed();
+      if (partial.bytes > partial.furthest) {
+        partial.furthest = partial.bytes;
+        progressed();
+      }
     }
   } finally {
     response.cancel();

@@ -10,6 +10,8 @@ export interface RetryOptions {
   readonly firstDelay: number;
   readonly signal?: AbortSignal;
   readonly onRetry?: (reason: string, delay: number) => void;
+  /** What to do when it stays broken. */
+  readonly next?: string;
 }
 
 /** `attempt` calls `progressed` whenever it got somewhere, which starts the count anew. */
@@ -30,7 +32,7 @@ export async function withRetries<T>(
       failures += 1;
       if (failures >= options.attempts) {
         throw new UserError(`${what} failed ${failures} times: ${error.message}`, {
-          next: "Check the connection and run the same command again: it goes on where it stopped.",
+          next: options.next ?? "Check the connection, HF_ENDPOINT and proxy settings, or try again later.",
           cause: error,
         });
       }
