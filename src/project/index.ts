@@ -5,3 +5,18 @@ export { trainConfigSchema } from "./schema.ts";
 export type { TrainConfig } from "./schema.ts";
 export { parseYaml } from "./yaml-document.ts";
 export type { PlacedDocument } from "./yaml-document.ts";
+export { planTraining } from "./plan.ts";
+export type { PlanSummary, SetSummary, TrainPlan } from "./plan.ts";
+export {
+  createRun,
+  isRunFolder,
+  readEvents,
+  readRunManifest,
+  runConfigPath,
+  runFolder,
+} from "./run-folder.ts";
+export type { RunDescription, RunFolder } from "./run-folder.ts";
+export { adapterOf, prepareRun, runTraining } from "./train-run.ts";
+export type { Notice, PreparedRun, RunOptions } from "./train-run.ts";
+export { readTrainingData, splitByConversation } from "./training-data.ts";
+export type { DataSource, TrainingData } from "./training-data.ts";

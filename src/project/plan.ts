@@ -1,0 +1,138 @@
+/** The plan of a run: everything that is known before a weight is read. What `--dry-run` prints. */
+import {
+  type EncodingReport,
+  type FoldReport,
+  type FeedSequence,
+  encodeExamples,
+  foldRows,
+} from "../data/feed/index.ts";
+import type { ChatModel } from "../model/index.ts";
+import { parameterCount } from "../model/decoder/index.ts";
+import { type ParameterLayout, parameterLayout } from "../model/nn/index.ts";
+import { loraScale } from "../model/weights/index.ts";
+import {
+  type AdaptedLayer,
+  type BatchSource,
+  type MemoryEstimate,
+  type TrainingBatch,
+  adaptedLayers,
+  batchSource,
+  chunksFor,
+  estimateMemory,
+  loraParameters,
+  validationBatches,
+} from "../train/index.ts";
+import type { TrainConfig } from "./schema.ts";
+import type { TrainingData } from "./training-data.ts";
+
+export interface TrainPlan {
+  readonly config: TrainConfig;
+  readonly layers: readonly AdaptedLayer[];
+  readonly layout: ParameterLayout;
+  /** s in y = Wx + s · B(Ax). */
+  readonly scale: number;
+  readonly training: BatchSource;
+  readonly validation: readonly TrainingBatch[];
+  readonly steps: number;
+  readonly warmupSteps: number;
+  readonly evaluateEvery: number;
+  readonly checkpointEvery: number;
+  readonly chunks: { readonly queryChunks: number; readonly lossChunks: number };
+  readonly summary: PlanSummary;
+}
+
+export interface PlanSummary {
+  readonly trainableParameters: number;
+  readonly totalParameters: number;
+  readonly maxLength: number;
+  readonly steps: number;
+  readonly stepsPerEpoch: number;
+  readonly training: SetSummary;
+  readonly validation: SetSummary | undefined;
+  readonly memory: MemoryEstimate;
+}
+
+export interface SetSummary {
+  readonly encoding: EncodingReport;
+  readonly folding: FoldReport;
+}
+
+/** Renders and folds the data, lays out the parameters, counts steps and memory. */
+export function planTraining(config: TrainConfig, model: ChatModel, data: TrainingData): TrainPlan {
+  const { spec, renderer } = model;
+  const maxLength = Math.min(config.training.maxLength ?? 1024, spec.contextLength);
+  const encode = (
+    examples: TrainingData["training"],
+  ): SetSummary & { sequences: readonly FeedSequence[] } => {
+    const { rows, report } = encodeExamples(examples, renderer, maxLength);
+    const folded = foldRows(rows, { fold: config.training.fold });
+    return { encoding: report, folding: folded.report, sequences: folded.sequences };
+  };
+  const trainingSet = encode(data.training);
+  const validationSet = data.validation.length === 0 ? undefined : encode(data.validation);
+  const { batch, microTokens } = config.training;
+  const training = batchSource(trainingSet.sequences, { batch, microTokens, seed: config.seed });
+  const validation = validationBatches(validationSet?.sequences ?? [], microTokens);
+  const { stepsPerEpoch } = training;
+  const steps = config.training.steps ?? Math.max(1, Math.round(config.training.epochs * stepsPerEpoch));
+
+  const layers = adaptedLayers(spec, config.lora.targets);
+  const layout = parameterLayout(loraParameters(layers, config.lora.rank));
+  const longest = longestOf([...trainingSet.sequences, ...(validationSet?.sequences ?? [])]);
+  const supervised = mostSupervised(trainingSet.sequences, microTokens);
+  const chunks = chunksFor(longest, supervised);
+  const evaluateEvery = config.evaluation.every ?? Math.max(1, Math.ceil(stepsPerEpoch / 2));
+  const totalParameters = parameterCount(spec) + layout.size;
+  return {
+    config,
+    layers,
+    layout,
+    scale: loraScale(config.lora.alpha, config.lora.rank, config.lora.rsLora),
+    training,
+    validation,
+    steps,
+    warmupSteps: config.schedule.warmupSteps ?? Math.round(config.schedule.warmupShare * steps),
+    evaluateEvery,
+    checkpointEvery: config.checkpoint.every ?? evaluateEvery,
+    chunks,
+    summary: {
+      trainableParameters: layout.size,
+      totalParameters,
+      maxLength,
+      steps,
+      stepsPerEpoch,
+      training: { encoding: trainingSet.encoding, folding: trainingSet.folding },
+      validation:
+        validationSet === undefined
+          ? undefined
+          : { encoding: validationSet.encoding, folding: validationSet.folding },
+      memory: estimateMemory(spec, {
+        trainable: layout.size,
+        tokens: Math.min(Math.max(microTokens, longest), sumOf(trainingSet.sequences)),
+        longest,
+        lossChunks: chunks.lossChunks,
+        recompute: config.training.recompute,
+      }),
+    },
+  };
+}
+
+function longestOf(sequences: readonly FeedSequence[]): number {
+  return sequences.reduce((most, { ids }) => Math.max(most, ids.length), 0);
+}
+
+function sumOf(sequences: readonly FeedSequence[]): number {
+  return sequences.reduce((sum, { ids }) => sum + ids.length, 0);
+}
+
+/** A bound on the targets of a micro-batch: the densest sequence's share of its tokens, over a full micro-batch. */
+function mostSupervised(sequences: readonly FeedSequence[], microTokens: number): number {
+  let most = 0;
+  let density = 0;
+  for (const { weights } of sequences) {
+    const targets = weights.reduce((count, weight) => count + (weight > 0 ? 1 : 0), 0);
+    most = Math.max(most, targets);
+    density = Math.max(density, targets / weights.length);
+  }
+  return Math.max(most, Math.ceil(density * microTokens));
+}

@@ -1,0 +1,47 @@
+/** How much memory a training step will take, counted from the model's sizes before anything is loaded. */
+import { type ModelSpec, type Recompute, parameterCount } from "../model/decoder/index.ts";
+
+export interface MemoryEstimate {
+  readonly weightBytes: number;
+  /** What the forward pass keeps for the backward pass, at the largest micro-batch. */
+  readonly activationBytes: number;
+  /** One chunk of the vocabulary product and its probabilities. */
+  readonly vocabularyBytes: number;
+  /** Parameters in training, gradient and AdamW's two moments. */
+  readonly optimizerBytes: number;
+  readonly totalBytes: number;
+}
+
+export interface MemoryOptions {
+  readonly trainable: number;
+  /** T of the largest micro-batch. */
+  readonly tokens: number;
+  /** S of the longest sequence. */
+  readonly longest: number;
+  readonly lossChunks: number;
+  readonly recompute: Recompute;
+}
+
+/** Float32 throughout. Counts the tensors that the loss graph keeps; the runtime itself takes about 300 MB more. */
+export function estimateMemory(spec: ModelSpec, options: MemoryOptions): MemoryEstimate {
+  const { hiddenSize: D, heads: H, kvHeads: K, headWidth: E, mlpWidth: F, vocabulary: V, layers } = spec;
+  const { tokens, longest } = options;
+  // Two norms and residuals (5 D), q and the context flat and padded (5 H·E), k and v (4 K·E), gate, up, their silu and product (4 F).
+  const perToken = 5 * D + 5 * H * E + 4 * K * E + 4 * F;
+  const probabilities = H * tokens * longest;
+  const perLayer = 4 * (perToken * tokens + probabilities);
+  const keptLayers = options.recompute === "block" ? 1 : layers;
+  const kept = options.recompute === "block" ? 4 * D * tokens * layers : 0;
+  const weightBytes = 4 * parameterCount(spec);
+  const activationBytes = perLayer * keptLayers + kept;
+  const vocabularyBytes = 3 * 4 * V * Math.ceil(tokens / options.lossChunks);
+  const optimizerBytes = 6 * 4 * options.trainable;
+  const runtimeBytes = 300e6;
+  return {
+    weightBytes,
+    activationBytes,
+    vocabularyBytes,
+    optimizerBytes,
+    totalBytes: weightBytes + activationBytes + vocabularyBytes + optimizerBytes + runtimeBytes,
+  };
+}
