@@ -1,4 +1,5 @@
 /** `attune rate`: a page on which people judge replies, and what their ratings say. */
+import { networkInterfaces } from "node:os";
 import { dirname, join } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import {
@@ -125,7 +126,7 @@ async function serveRatings(path: string, options: ServeOptions): Promise<void> 
       const already = study.ratings().length;
       if (already > 0) say(`${already} ratings are here already and stand`);
       say(`Ratings go to ${file}`);
-      say(`Open, and send to other raters:\n\n  ${server.url}\n`);
+      say(`Open, and send to other raters:\n\n${linksOf(server.url, options.host).join("\n")}\n`);
       if (options.host === "127.0.0.1") say("Only this machine can open it; --host 0.0.0.0 lets others in.");
       say("Ctrl+C ends it; started again, it goes on.");
       await interrupted();
@@ -135,6 +136,16 @@ async function serveRatings(path: string, options: ServeOptions): Promise<void> 
   } finally {
     await study.close();
   }
+}
+
+/** One link, or for all addresses of this machine one of each. */
+function linksOf(url: string, host: string): string[] {
+  if (host !== "0.0.0.0" && host !== "::") return [`  ${url}`];
+  const addresses = Object.values(networkInterfaces())
+    .flatMap((list) => list ?? [])
+    .filter(({ family, internal }) => family === "IPv4" && !internal)
+    .map(({ address }) => `  ${url.replace("//localhost:", `//${address}:`)}`);
+  return [`  ${url}`, ...addresses];
 }
 
 async function interrupted(): Promise<void> {

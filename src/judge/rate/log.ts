@@ -82,8 +82,16 @@ function isJson(text: string): boolean {
   }
 }
 
+/** What an appender asks of a file. */
+export type AppendFile = Pick<FileHandle, "appendFile" | "datasync" | "truncate" | "close">;
+
 /** Appends that arrive while one is being written share the next write and its fsync: 20 raters cost one. */
-function appender(file: FileHandle, start: number, path: string, release: () => Promise<void>): AppendLog {
+export function appender(
+  file: AppendFile,
+  start: number,
+  path: string,
+  release: () => Promise<void>,
+): AppendLog {
   interface Waiting {
     readonly text: string;
     readonly resolve: () => void;
@@ -93,6 +101,7 @@ function appender(file: FileHandle, start: number, path: string, release: () => 
   let waiting: Waiting[] = [];
   let running: Promise<void> | undefined;
   let closed = false;
+  let broken = false;
   const drain = async (): Promise<void> => {
     while (waiting.length > 0) {
       const batch = waiting;
@@ -105,7 +114,9 @@ function appender(file: FileHandle, start: number, path: string, release: () => 
         for (const entry of batch) entry.resolve();
       } catch (error) {
         // Half a batch must not stay: its raters are told that nothing was saved, and will send it again.
-        await file.truncate(size).catch(() => {});
+        await file.truncate(size).catch(() => {
+          broken = true;
+        });
         const explained = explainWriteError(error, path);
         for (const entry of batch) entry.reject(explained);
       }
@@ -115,6 +126,11 @@ function appender(file: FileHandle, start: number, path: string, release: () => 
   return {
     append: async (records) => {
       if (closed) throw new Error("the log is closed");
+      if (broken) {
+        throw new UserError(`${path} can no longer be written: half a record stands at its end`, {
+          next: "Free some space and start `attune rate` again; it mends the file.",
+        });
+      }
       const text = records.map((record) => `${JSON.stringify(record)}\n`).join("");
       const done = new Promise<void>((resolve, reject) => {
         waiting.push({ text, resolve, reject });

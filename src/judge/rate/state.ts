@@ -57,14 +57,9 @@ export function replay(
   return state;
 }
 
+/** What is known of a rater; of a stranger, a state that belongs to nothing until a record of theirs is applied. */
 export function raterState(state: StudyState, name: string): RaterState {
-  const id = raterId(name);
-  let rater = state.raters.get(id);
-  if (rater === undefined) {
-    rater = { name, verdicts: new Map(), revisions: new Map() };
-    state.raters.set(id, rater);
-  }
-  return rater;
+  return state.raters.get(raterId(name)) ?? { name, verdicts: new Map(), revisions: new Map() };
 }
 
 /** Changes `state` by one record, or says why it does not fit and changes nothing. */
@@ -92,6 +87,7 @@ export function apply(state: StudyState, record: LogRecord): string | undefined 
   } else {
     if (rated) return `${record.rater} has rated ${record.key} already`;
     rater.verdicts.set(record.key, { record, item });
+    state.raters.set(raterId(record.rater), rater);
   }
   return undefined;
 }

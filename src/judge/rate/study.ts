@@ -4,7 +4,15 @@ import { UserError } from "../../util/index.ts";
 import { openLog } from "./log.ts";
 import { type PlanOptions, itemKey, planItems } from "./plan.ts";
 import type { Prediction } from "./prediction.ts";
-import type { ItemRecord, LogRecord, Mark, Rating, Scores, Submission } from "./rating.ts";
+import {
+  type ItemRecord,
+  type LogRecord,
+  type Mark,
+  type Rating,
+  type Scores,
+  type Submission,
+  raterId,
+} from "./rating.ts";
 import {
   type RaterState,
   type StudyState,
@@ -142,8 +150,8 @@ function running(
   const items = [...state.items.values()];
   const leases = new Map<string, Lease & Seat>();
   const writing = new Map<string, Promise<void>>();
-  const seatName = (seat: Seat): string => JSON.stringify([seat.rater.toLowerCase(), seat.tab]);
-  const isRater = (seat: Seat, rater: RaterState): boolean => raterState(state, seat.rater) === rater;
+  const seatName = (seat: Seat): string => JSON.stringify([raterId(seat.rater), seat.tab]);
+  const isSame = (a: Seat, b: Seat): boolean => raterId(a.rater) === raterId(b.rater);
 
   const tidyLeases = (): void => {
     for (const [name, lease] of leases) if (lease.until <= now()) leases.delete(name);
@@ -171,7 +179,7 @@ function running(
     const ownTabs = new Set<string>();
     for (const [other, lease] of leases) {
       if (other === name) continue;
-      if (isRater(lease, rater)) ownTabs.add(lease.key);
+      if (isSame(lease, seat)) ownTabs.add(lease.key);
       else held.set(lease.key, (held.get(lease.key) ?? 0) + 1);
     }
     const open = items.filter(
@@ -192,7 +200,7 @@ function running(
   };
 
   const write = async (seat: Seat, mark: Mark, record: LogRecord): Promise<Outcome> => {
-    const pair = JSON.stringify([seat.rater.toLowerCase(), mark.key]);
+    const pair = JSON.stringify([raterId(seat.rater), mark.key]);
     // A second request for the same pair waits for the first: it must see what that one left behind.
     while (writing.has(pair)) await writing.get(pair)!.catch(() => {});
     const rater = raterState(state, seat.rater);
@@ -301,16 +309,14 @@ function preferred(
   for (const { item } of rater.verdicts.values()) own.set(item.system, (own.get(item.system) ?? 0) + 1);
   const lastDialogue = [...rater.verdicts.values()].at(-1)?.item.dialogue_id;
   const wantsOverlap = rater.verdicts.size % 2 === 0;
+  const raterNumber = createHash("sha256").update(rater.name).digest().readInt32LE(0);
   const rank = (item: ItemRecord): readonly number[] => [
     item.overlap === wantsOverlap ? 0 : 1,
     item.dialogue_id === lastDialogue ? 1 : 0,
     own.get(item.system) ?? 0,
     systems.get(kind(item) + item.system) ?? 0,
     intents.get(kind(item) + (item.intent ?? "")) ?? 0,
-    createHash("sha256")
-      .update(JSON.stringify([rater.name, item.key]))
-      .digest()
-      .readUInt32LE(0),
+    mixed(Number.parseInt(item.key.slice(0, 8), 16) ^ raterNumber),
   ];
   let [best, bestRank] = [free[0]!, rank(free[0]!)];
   for (const item of free.slice(1)) {
@@ -319,4 +325,12 @@ function preferred(
     if (differing >= 0 && itemRank[differing]! < bestRank[differing]!) [best, bestRank] = [item, itemRank];
   }
   return best;
+}
+
+/** Scatters a 32-bit number (the finaliser of MurmurHash3): neighbours end far apart. */
+function mixed(value: number): number {
+  let x = value;
+  x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
+  x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);
+  return (x ^ (x >>> 16)) >>> 0;
 }
