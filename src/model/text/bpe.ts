@@ -14,6 +14,8 @@ export interface BpeDefinition {
   readonly byteFallback: boolean;
   /** A word that is a token as it stands is not merged step by step. */
   readonly ignoreMerges: boolean;
+  /** How the vocabulary spells a word; absent means as it stands. */
+  readonly spelling?: (word: string) => string;
 }
 
 export interface Bpe {
@@ -57,7 +59,8 @@ export function bpe(definition: BpeDefinition): Bpe {
     return symbols;
   };
 
-  const mergedWord = (word: string): readonly number[] => {
+  const mergedWord = (text: string): readonly number[] => {
+    const word = definition.spelling?.(text) ?? text;
     if (definition.ignoreMerges) {
       const whole = vocabulary.get(word);
       if (whole !== undefined) return [whole];

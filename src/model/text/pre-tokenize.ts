@@ -1,5 +1,4 @@
 /** How a tokenizer cuts text into the words that byte-pair encoding then works on one by one. */
-import { toByteAlphabet } from "./byte-alphabet.ts";
 import { type PreTokenizerConfig, type SplitBehavior, compilePattern } from "./tokenizer-json.ts";
 
 /** Where a piece of text stands; the leading-space rules ask. */
@@ -23,16 +22,14 @@ const builders: {
     config: Extract<PreTokenizerConfig, { readonly type: T }>,
   ) => PreTokenizer;
 } = {
+  // It also spells words in the byte alphabet; that is left to the cached encoding of each word.
   ByteLevel: ({ add_prefix_space: prefix, use_regex: useWords }) => {
-    return (pieces) => {
-      const words: string[] = [];
-      for (const piece of pieces) {
+    if (!prefix && !useWords) return (pieces) => pieces;
+    return (pieces) =>
+      pieces.flatMap((piece) => {
         const text = prefix && !piece.startsWith(" ") ? ` ${piece}` : piece;
-        for (const word of useWords ? (text.match(gpt2Words) ?? []) : [text])
-          words.push(toByteAlphabet(word));
-      }
-      return words;
-    };
+        return useWords ? (text.match(gpt2Words) ?? []) : [text];
+      });
   },
   Digits: ({ individual_digits: single }) => {
     const pattern = single ? /\p{N}/gu : /\p{N}+/gu;
@@ -60,6 +57,12 @@ const builders: {
 
 export function preTokenizer(config: PreTokenizerConfig): PreTokenizer {
   return (builders[config.type] as (config: PreTokenizerConfig) => PreTokenizer)(config);
+}
+
+/** Whether the words go through the byte alphabet. */
+export function isByteLevel(config: PreTokenizerConfig | null): boolean {
+  if (config?.type === "Sequence") return config.pretokenizers.some(isByteLevel);
+  return config?.type === "ByteLevel";
 }
 
 /** Cuts `text` at the matches of `pattern`; `invert` makes the gaps the matches. */

@@ -307,8 +307,10 @@ function step<T>(
   at: string,
 ): T | null {
   if (config === null || config === undefined) return null;
-  for (const { type } of flatten(config, children, field, at)) {
-    if (!names.includes(type)) throw unsupported(field, type, names.join(", "), at);
+  const types = flatten(config, children, field, at).map((one) => one.type);
+  for (const type of types) if (!names.includes(type)) throw unsupported(field, type, names.join(", "), at);
+  if (types.slice(0, -1).includes("ByteLevel")) {
+    throw unsupported(field, `ByteLevel, then ${types.at(-1)}`, "ByteLevel as the last step", at);
   }
   return check(schema, config, field, at);
 }

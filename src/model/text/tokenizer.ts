@@ -3,7 +3,8 @@ import { UserError, excerpt } from "../../util/index.ts";
 import { type FoundToken, type Span, tokenFinder } from "./added-tokens.ts";
 import { type Bpe, bpe } from "./bpe.ts";
 import { normalizer } from "./normalize.ts";
-import { type PiecePlace, preTokenizer, space } from "./pre-tokenize.ts";
+import { toByteAlphabet } from "./byte-alphabet.ts";
+import { type PiecePlace, isByteLevel, preTokenizer, space } from "./pre-tokenize.ts";
 import { type DecodeOptions, type StreamDecoder, tokenDecoder } from "./token-bytes.ts";
 import { type AddedToken, type TokenizerFile, maxTokenId } from "./tokenizer-json.ts";
 
@@ -65,7 +66,7 @@ export function createTokenizer(definition: TokenizerDefinition): Tokenizer {
   return assemble(definition, wordModel(definition));
 }
 
-function wordModel({ model }: TokenizerDefinition): Bpe {
+function wordModel({ model, pre_tokenizer: words }: TokenizerDefinition): Bpe {
   const { vocabulary, merges, unknownToken, fuseUnknown, byteFallback, ignoreMerges } = model;
   const unknownId = unknownToken === undefined ? undefined : vocabulary.get(unknownToken);
   return bpe({
@@ -75,8 +76,12 @@ function wordModel({ model }: TokenizerDefinition): Bpe {
     byteFallback,
     ignoreMerges,
     ...(unknownId === undefined ? {} : { unknownId }),
+    ...(isByteLevel(words) ? { spelling: toByteAlphabet } : {}),
   });
 }
+
+const cachedPartLength = 1_000;
+const cachedParts = 10_000;
 
 /** `words` is shared by the tokenizers that `withToken` makes: added tokens never reach it. */
 function assemble(definition: TokenizerDefinition, words: Bpe): Tokenizer {
@@ -97,7 +102,8 @@ function assemble(definition: TokenizerDefinition, words: Bpe): Tokenizer {
   const around = { prefix: idsOf(definition.prefix, idOf), suffix: idsOf(definition.suffix, idOf) };
   const decoder = tokenDecoder(tokens, new Set(added.map((token) => token.id)), specialIds, definition);
 
-  const encodePart = (part: string, place: PiecePlace, ids: number[]): void => {
+  const computePart = (part: string, place: PiecePlace): number[] => {
+    const ids: number[] = [];
     const text = normalize?.(part, place.opensSection) ?? part;
     let from = 0;
     for (const token of late.find(text, [])) {
@@ -106,6 +112,22 @@ function assemble(definition: TokenizerDefinition, words: Bpe): Tokenizer {
       from = token.end;
     }
     cutWords(from === 0 ? text : text.slice(from), from === 0 ? place : { ...place, opensText: false }, ids);
+    return ids;
+  };
+
+  // Rows of one conversation repeat their turns, and templates their own words.
+  const partCache = new Map<string, readonly number[]>();
+  const encodePart = (part: string, place: PiecePlace, ids: number[]): void => {
+    const key = place.opensText ? `2${part}` : place.opensSection ? `1${part}` : `0${part}`;
+    let known = partCache.get(key);
+    if (known === undefined) {
+      known = computePart(part, place);
+      if (part.length <= cachedPartLength) {
+        if (partCache.size >= cachedParts) partCache.clear();
+        partCache.set(key, known);
+      }
+    }
+    for (const id of known) ids.push(id);
   };
 
   const encodeSegments: Tokenizer["encodeSegments"] = (text, cuts, options = {}) => {

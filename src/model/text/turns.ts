@@ -134,23 +134,38 @@ function withSeparator(render: Render, separator: string): Render {
   };
 }
 
+interface Beginning {
+  readonly next: Map<string, Map<string, Beginning>>;
+  text?: string;
+  prompt?: string;
+}
+
 /** Rows of one conversation share their beginnings: each is rendered once. */
 function memo(render: Render): Render {
-  const seen = new Map<string, string>();
+  let root: Beginning = { next: new Map() };
   let characters = 0;
-  return (messages, addGenerationPrompt) => {
-    let key = addGenerationPrompt ? "+" : "-";
-    for (const { role, content } of messages) key += `${role}\u0000${content.length}\u0000${content}\u0000`;
-    let text = seen.get(key);
-    if (text === undefined) {
-      text = render(messages, addGenerationPrompt);
-      characters += key.length + text.length;
-      if (characters > maxMemoCharacters) {
-        seen.clear();
-        characters = key.length + text.length;
-      }
-      seen.set(key, text);
+  const find = (messages: readonly Message[]): Beginning => {
+    let at = root;
+    for (const { role, content } of messages) {
+      let byContent = at.next.get(role);
+      if (byContent === undefined) at.next.set(role, (byContent = new Map()));
+      let next = byContent.get(content);
+      if (next === undefined) byContent.set(content, (next = { next: new Map() }));
+      at = next;
     }
+    return at;
+  };
+  return (messages, addGenerationPrompt) => {
+    const field = addGenerationPrompt ? "prompt" : "text";
+    const known = find(messages)[field];
+    if (known !== undefined) return known;
+    const text = render(messages, addGenerationPrompt);
+    characters += text.length;
+    if (characters > maxMemoCharacters) {
+      root = { next: new Map() };
+      characters = text.length;
+    }
+    find(messages)[field] = text;
     return text;
   };
 }
