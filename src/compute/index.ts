@@ -48,6 +48,7 @@ export {
 export type {
   CompileOptions,
   DeviceTensor,
+  DeviceWrite,
   Feed,
   MemoryUse,
   OnnxRuntimeOptions,

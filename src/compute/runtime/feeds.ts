@@ -102,14 +102,25 @@ export function chooseOutputs(
   options: RunOptions,
 ): { readonly keep: readonly string[]; readonly fetch: readonly string[] } {
   const keep = options.keep ?? [];
-  const kept = new Set(keep);
-  const fetch = options.fetch ?? [...outputs.keys()].filter((name) => !kept.has(name));
-  for (const name of [...keep, ...fetch]) {
+  const writes = options.write ?? [];
+  const staying = new Set([...keep, ...writes.map(({ output }) => output)]);
+  const fetch = options.fetch ?? [...outputs.keys()].filter((name) => !staying.has(name));
+  for (const name of [...staying, ...fetch]) {
     if (!outputs.has(name)) {
       throw new FeedError(program, `there is no output ${name}${suggestion(name, outputs.keys())}`);
     }
   }
-  return { keep: [...kept], fetch: [...new Set(fetch)] };
+  for (const { output, targets } of writes) {
+    const { dtype } = outputs.get(output)!;
+    const odd = targets.find((target) => target.dtype !== dtype);
+    if (odd !== undefined) {
+      throw new FeedError(
+        program,
+        `the output ${output} is ${dtype} and cannot be written into ${odd.dtype}`,
+      );
+    }
+  }
+  return { keep: [...new Set(keep)], fetch: [...new Set(fetch)] };
 }
 
 /** bfloat16 is a storage format here: no runtime has kernels for it. */

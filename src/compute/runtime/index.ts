@@ -7,6 +7,7 @@ export type { Wide } from "./reference/index.ts";
 export type {
   CompileOptions,
   DeviceTensor,
+  DeviceWrite,
   Feed,
   MemoryUse,
   Program,

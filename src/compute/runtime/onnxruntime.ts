@@ -176,11 +176,16 @@ class OnnxRuntime implements Runtime {
         transfer.push(moved.buffer);
       }
     }
+    const writes = (options.write ?? []).map(({ output, targets, pieces }) => ({
+      output,
+      targets: targets.map((target) => this.#alive(target)),
+      pieces,
+    }));
     const ids = Object.fromEntries(keep.map((output) => [output, this.#nextId++]));
     try {
       const { outputs, keptShapes, seconds } = await this.#client.call(
         "run",
-        { program, feeds: wire, fetch, keep: ids },
+        { program, feeds: wire, fetch, keep: ids, writes },
         {
           transfer,
           signal: options.signal,

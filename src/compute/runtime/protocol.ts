@@ -10,6 +10,13 @@ export interface WireTensor {
 /** A host tensor, or the id of one that is already in the worker. */
 export type WireFeed = WireTensor | number;
 
+/** `DeviceWrite` with ids. */
+export interface WireWrite {
+  readonly output: string;
+  readonly targets: readonly number[];
+  readonly pieces: Int32Array;
+}
+
 export interface SessionSettings {
   readonly threads: number;
   readonly provider: string;
@@ -42,6 +49,7 @@ export interface Calls {
       readonly fetch: readonly string[];
       /** Ids for the outputs that stay. */
       readonly keep: Readonly<Record<string, number>>;
+      readonly writes: readonly WireWrite[];
     };
     readonly reply: {
       readonly outputs: Readonly<Record<string, WireTensor>>;

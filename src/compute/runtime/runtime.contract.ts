@@ -131,6 +131,33 @@ export function runtimeContract(name: string, make: () => Promise<Runtime>): voi
       expect(nothing).toMatchObject({ outputs: {}, kept: {} });
     });
 
+    test("writes pieces of an output into tensors on the device", async () => {
+      await using program = await runtime.compile(linearGraph(), { name: "linear" });
+      const caches = [
+        await runtime.upload(zeros("float32", [4])),
+        await runtime.upload(zeros("float32", [2, 2])),
+      ];
+      const pieces = Int32Array.of(0, 0, 2, 2, 1, 2, 0, 1, 1, 5, 3, 1);
+      const write = [{ output: "y", targets: caches, pieces }];
+      const { outputs } = await program.run({ x, w }, { write });
+      expect(Object.keys(outputs)).toEqual(["total"]);
+      // y is 1 4 3 8 5 12.
+      expect(numbers(await runtime.download(caches[0]!))).toEqual([0, 0, 1, 4]);
+      expect(numbers(await runtime.download(caches[1]!))).toEqual([3, 0, 0, 12]);
+      const next = await program.run({ x: float32([1, 2], [1, 2]), w: caches[1]! });
+      expect(numbers(next.outputs.y)).toEqual([1.5, 12]);
+      const outside = [{ output: "y", targets: caches, pieces: Int32Array.of(0, 0, 0, 1, 0, 4, 0, 3) }];
+      await expect(program.run({ x, w }, { write: outside })).rejects.toThrow(
+        "a piece of 3 elements at 4 of the output y (6 elements) does not fit at 0 of its target (4)",
+      );
+      expect(numbers(await runtime.download(caches[0]!))).toEqual([0, 0, 1, 4]);
+      const integers = await runtime.upload(zeros("int64", [4]));
+      await expect(
+        program.run({ x, w }, { write: [{ output: "y", targets: [integers], pieces }] }),
+      ).rejects.toThrow("linear: the output y is float32 and cannot be written into int64");
+      for (const tensor of [...caches, integers]) await runtime.release(tensor);
+    });
+
     test("answers each of many calls at once with its own result", async () => {
       await using program = await runtime.compile(counterGraph());
       const results = await Promise.all(

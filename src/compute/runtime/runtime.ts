@@ -11,11 +11,21 @@ export interface DeviceTensor {
 
 export type Feed = Tensor | DeviceTensor;
 
+/** Pieces of an output that are copied into tensors on the device when the run is done, as a key-value cache grows. */
+export interface DeviceWrite<Out extends string = string> {
+  readonly output: Out;
+  /** Of the output's element type. */
+  readonly targets: readonly DeviceTensor[];
+  /** Four numbers a piece: index in `targets`, first element in the output, first element in the target, count. */
+  readonly pieces: Int32Array;
+}
+
 export interface RunOptions<Out extends string = string> {
   /** Outputs that stay on the device. */
   readonly keep?: readonly Out[];
   /** Outputs to bring back; default: all that are not kept. One that is neither is never copied. */
   readonly fetch?: readonly Out[];
+  readonly write?: readonly DeviceWrite<Out>[];
   /** Aborting rejects with `CancelledError`; a run under way ends unheard and the runtime stays usable. */
   readonly signal?: AbortSignal;
 }

@@ -2,6 +2,7 @@
 import { type TransferListItem, parentPort } from "node:worker_threads";
 import type * as Onnx from "onnxruntime-node";
 import type { DType, DTypeArrays } from "../tensor/index.ts";
+import { copyPieces } from "./pieces.ts";
 import type {
   CallName,
   Calls,
@@ -27,12 +28,14 @@ function toOnnx({ dtype, shape, data }: WireTensor): Onnx.Tensor {
   return new onnx.Tensor(dtype as Onnx.Tensor.Type, data as Onnx.Tensor.DataType, shape);
 }
 
-function fromOnnx(tensor: Onnx.Tensor): WireTensor {
+/** Where JavaScript has Float16Array, onnxruntime hands it out; ours are raw bits. */
+function rawData(tensor: Onnx.Tensor): DTypeArrays[DType] {
   const raw = tensor.data as DTypeArrays[DType];
-  const dtype = tensor.type as DType;
-  // Where JavaScript has Float16Array, onnxruntime hands it out; ours are raw bits.
-  const data = dtype === "float16" ? new Uint16Array(raw.buffer, raw.byteOffset, raw.length) : raw;
-  return { dtype, shape: tensor.dims, data };
+  return tensor.type === "float16" ? new Uint16Array(raw.buffer, raw.byteOffset, raw.length) : raw;
+}
+
+function fromOnnx(tensor: Onnx.Tensor): WireTensor {
+  return { dtype: tensor.type as DType, shape: tensor.dims, data: rawData(tensor) };
 }
 
 function known(id: number): Onnx.Tensor {
@@ -93,18 +96,26 @@ const handlers: Handlers = {
     sessions.set(program, { session, profiled: settings.profile !== undefined });
     return null;
   },
-  run: async ({ program, feeds, fetch, keep }, transfer) => {
+  run: async ({ program, feeds, fetch, keep, writes }, transfer) => {
     const { session } = sessions.get(program)!;
     const inputs: Record<string, Onnx.Tensor> = {};
     for (const [name, feed] of Object.entries(feeds)) {
       inputs[name] = typeof feed === "number" ? known(feed) : toOnnx(feed);
     }
-    const wanted = [...fetch, ...Object.keys(keep).filter((name) => !fetch.includes(name))];
+    const wanted = new Set([...fetch, ...Object.keys(keep), ...writes.map(({ output }) => output)]);
     // onnxruntime wants to fetch something.
-    if (wanted.length === 0) wanted.push(session.outputNames[0]!);
+    if (wanted.size === 0) wanted.add(session.outputNames[0]!);
     const start = performance.now();
-    const results = await session.run(inputs, wanted, { logSeverityLevel: 4 });
+    const results = await session.run(inputs, [...wanted], { logSeverityLevel: 4 });
     const seconds = (performance.now() - start) / 1000;
+    for (const { output, targets, pieces } of writes) {
+      copyPieces(
+        output,
+        rawData(results[output]!),
+        targets.map((id) => rawData(known(id))),
+        pieces,
+      );
+    }
     const keptShapes: Record<string, readonly number[]> = {};
     for (const [name, id] of Object.entries(keep)) {
       tensors.set(id, results[name]!);

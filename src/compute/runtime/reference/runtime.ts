@@ -3,6 +3,7 @@ import type { Graph } from "../../graph/index.ts";
 import type { Tensor } from "../../tensor/index.ts";
 import { CancelledError } from "../../../util/index.ts";
 import { checkFeeds, chooseOutputs, refuseStorageTypes } from "../feeds.ts";
+import { copyPieces } from "../pieces.ts";
 import {
   type CompileOptions,
   type DeviceTensor,
@@ -101,6 +102,10 @@ class ReferenceRuntime implements Runtime {
       wide[input] = widen(isDeviceTensor(feed) ? this.#stored(feed) : feed);
     }
     const results = interpret(graph, wide, name);
+    for (const { output, targets, pieces } of options.write ?? []) {
+      const arrays = targets.map((target) => this.#stored(target).data);
+      copyPieces(output, narrow(results[output]!).data, arrays, pieces);
+    }
     const outputs = Object.fromEntries(fetch.map((output) => [output, narrow(results[output]!)]));
     const kept = Object.fromEntries(keep.map((output) => [output, this.#place(narrow(results[output]!))]));
     return { outputs, kept, seconds: (performance.now() - start) / 1000 } as RunResult<Out>;
