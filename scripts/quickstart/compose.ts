@@ -14,6 +14,12 @@ export interface ComposeOptions {
   readonly closeChance: number;
   /** Share of English customers who write carelessly: lower case, no full stop. */
   readonly casualChance: number;
+  /** Probability that a follow-up question, and the reply to one, begins with a phrase of the lists `next` and `lead`. */
+  readonly leadChance: number;
+  /** What may stand between a greeting and the matter. */
+  readonly greetingEnds: readonly string[];
+  /** Whether "anything else?" may follow a reply that ends with a question itself. */
+  readonly stacksQuestions: boolean;
   /** Customer turns that may not be exceeded. */
   readonly maxUserTurns: number;
 }
@@ -59,29 +65,34 @@ export function composeDialogue(
     messages.push({ role: "user", content: casual ? careless(question) : question });
     messages.push({ role: "assistant", content: fill(reply) });
   };
-  open(flow, options.language, rng, exchange);
-  for (const step of flow.steps.filter((step) => rng.next() < step.chance)) playStep(step, rng, exchange);
+  open(flow, options, rng, exchange);
+  for (const step of flow.steps.filter((step) => rng.next() < step.chance))
+    playStep(step, options, rng, exchange);
   const room = (): number => options.maxUserTurns - messages.length / 2;
   const digressions = rng.shuffle(stepsOf(book, "digress"));
   for (const step of digressions.slice(0, options.maxDigressions)) {
-    if (room() > 2 && rng.next() < options.digressionChance) playStep(step, rng, exchange);
+    if (room() > 2 && rng.next() < options.digressionChance) playStep(step, options, rng, exchange);
   }
   if (flow.identifies && room() > 1 && rng.next() < options.recallChance) {
     const known = stepsOf(book, "recall").filter((step) => step.needs.every(isSaid));
-    if (known.length > 0) playStep(rng.pick(known), rng, exchange);
+    if (known.length > 0) playStep(rng.pick(known), options, rng, exchange);
   }
-  if (rng.next() < options.closeChance) playStep(rng.pick(stepsOf(book, "close")), rng, exchange);
+  if (rng.next() < options.closeChance) playStep(rng.pick(stepsOf(book, "close")), options, rng, exchange);
   return messages;
 }
 
 type PlayExchange = (user: string, reply: string) => void;
 
 /** The first turns: some customers give the order number at once, some are asked for it, some also for their name. */
-function open(flow: Flow, language: Language, rng: Random, exchange: PlayExchange): void {
-  const [join, stop] = language === "en" ? [", ", ". "] : ["，", "，"];
-  const greeting = rng.next() < 0.5 ? `{hello}${join}` : "";
+function open(flow: Flow, options: ComposeOptions, rng: Random, exchange: PlayExchange): void {
+  const [join, stop] = options.language === "en" ? [", ", ". "] : ["，", "，"];
+  const [onlyEnd, ...otherEnds] = options.greetingEnds;
+  const end = otherEnds.length === 0 ? onlyEnd : rng.pick(options.greetingEnds);
+  const greeting = rng.next() < 0.5 ? `{hello}${end}` : "";
   const opening = greeting + rng.pick(flow.openings);
-  const answer = `${rng.pick(flow.answers)}${rng.next() < 0.25 ? " {more}" : ""}`;
+  const reply = rng.pick(flow.answers);
+  const offersMore = rng.next() < 0.25 && (options.stacksQuestions || !/[?？]/.test(reply));
+  const answer = offersMore ? `${reply} {more}` : reply;
   if (!flow.identifies) {
     exchange(rng.next() < 0.3 ? `${opening}${stop}{myname}` : opening, answer);
     return;
@@ -99,8 +110,11 @@ function open(flow: Flow, language: Language, rng: Random, exchange: PlayExchang
   }
 }
 
-function playStep(step: Exchange, rng: Random, exchange: PlayExchange): void {
-  exchange(rng.pick(step.user), rng.pick(step.reply));
+function playStep(step: Exchange, options: ComposeOptions, rng: Random, exchange: PlayExchange): void {
+  const [user, reply] = [rng.pick(step.user), rng.pick(step.reply)];
+  if (options.leadChance === 0 || !/[?？]$/.test(user)) return exchange(user, reply);
+  const lead = (list: string): string => (rng.next() < options.leadChance ? `{${list}} ` : "");
+  exchange(lead("next") + user, lead("lead") + reply);
 }
 
 function stepsOf(book: PhraseBook, flow: string): readonly Exchange[] {

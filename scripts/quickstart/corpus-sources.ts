@@ -6,6 +6,7 @@ import { parse } from "csv-parse/sync";
 import yauzl from "yauzl";
 import type { Message } from "../../src/model/text/index.ts";
 import { type Random, UserError, random } from "../../src/util/index.ts";
+import type { Language } from "./compose.ts";
 import { genericDialogues } from "./generic-dialogues.ts";
 import { digits, drawGenericSlots } from "./generic-world.ts";
 
@@ -21,65 +22,48 @@ export interface CorpusSource {
 /** How many conversations the generator adds; Chinese gets more because the collected data has little of it. */
 const GENERATED = { en: 7_000, zh: 14_000 } as const;
 
-/** Reads every source below `dataFolder` (its layout: one folder a data set) and adds the generated dialogues. */
+/** Every source, the collected ones first. */
 export async function readCorpusSources(dataFolder: string): Promise<readonly CorpusSource[]> {
+  return [...(await readCollectedSources(dataFolder)), ...generatedSources()];
+}
+
+/** Reads the collected dialogues below `dataFolder` (its layout: one folder a data set). */
+export async function readCollectedSources(dataFolder: string): Promise<readonly CorpusSource[]> {
   if (!existsSync(dataFolder)) {
     throw new UserError(`the folder of dialogue data ${dataFolder} does not exist`, {
       next: "Name the folder that holds sgd/, crosswoz/, bitext/, abcd/ and taskmaster4/ with --data.",
     });
   }
-  const whole = { tokenizerLimit: Number.POSITIVE_INFINITY };
+  const collected = (
+    name: string,
+    licence: string,
+    tokenizerWeight: number,
+    conversations: CorpusSource["conversations"],
+  ): CorpusSource => ({
+    name,
+    licence,
+    conversations,
+    tokenizerWeight,
+    tokenizerLimit: Number.POSITIVE_INFINITY,
+  });
   return [
-    {
-      name: "sgd",
-      licence: "CC-BY-SA-4.0",
-      conversations: readSgd(join(dataFolder, "sgd")),
-      tokenizerWeight: 2,
-      ...whole,
-    },
-    {
-      name: "crosswoz",
-      licence: "Apache-2.0",
-      conversations: await readCrosswoz(join(dataFolder, "crosswoz")),
-      tokenizerWeight: 3,
-      ...whole,
-    },
-    {
-      name: "bitext",
-      licence: "CDLA-Sharing-1.0",
-      conversations: readBitext(join(dataFolder, "bitext")),
-      tokenizerWeight: 1,
-      ...whole,
-    },
-    {
-      name: "abcd",
-      licence: "MIT",
-      conversations: readAbcd(join(dataFolder, "abcd")),
-      tokenizerWeight: 1,
-      ...whole,
-    },
-    {
-      name: "taskmaster4",
-      licence: "CC-BY-4.0",
-      conversations: readTaskmaster(join(dataFolder, "taskmaster4", "data")),
-      tokenizerWeight: 1,
-      ...whole,
-    },
-    {
-      name: "generated-en",
-      licence: "Apache-2.0",
-      conversations: [...genericDialogues("en", GENERATED.en)],
-      tokenizerWeight: 1,
-      tokenizerLimit: 1_500,
-    },
-    {
-      name: "generated-zh",
-      licence: "Apache-2.0",
-      conversations: [...genericDialogues("zh", GENERATED.zh)],
-      tokenizerWeight: 1,
-      tokenizerLimit: 4_000,
-    },
+    collected("sgd", "CC-BY-SA-4.0", 2, readSgd(join(dataFolder, "sgd"))),
+    collected("crosswoz", "Apache-2.0", 3, await readCrosswoz(join(dataFolder, "crosswoz"))),
+    collected("bitext", "CDLA-Sharing-1.0", 1, readBitext(join(dataFolder, "bitext"))),
+    collected("abcd", "MIT", 1, readAbcd(join(dataFolder, "abcd"))),
+    collected("taskmaster4", "CC-BY-4.0", 1, readTaskmaster(join(dataFolder, "taskmaster4", "data"))),
   ];
+}
+
+function generatedSources(): readonly CorpusSource[] {
+  const generated = (language: Language, count: number, tokenizerLimit: number): CorpusSource => ({
+    name: `generated-${language}`,
+    licence: "Apache-2.0",
+    conversations: [...genericDialogues(language, count)],
+    tokenizerWeight: 1,
+    tokenizerLimit,
+  });
+  return [generated("en", GENERATED.en, 1_500), generated("zh", GENERATED.zh, 4_000)];
 }
 
 /** Joins neighbours of one role, trims, and drops what has no reply: the result alternates and ends with the assistant. */

@@ -20,6 +20,9 @@ export function* genericDialogues(language: Language, count: number): Generator<
     recallChance: 0.4,
     closeChance: 0.7,
     casualChance: 0.5,
+    leadChance: 0,
+    greetingEnds: [language === "en" ? ", " : "，"],
+    stacksQuestions: true,
     maxUserTurns: 9,
   };
   for (let i = 0; i < count; i++) {

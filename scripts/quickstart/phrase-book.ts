@@ -7,7 +7,8 @@ import type { Random } from "../../src/util/index.ts";
  *
  *   @ack                  a named list: `{ack}` in a template picks one of its lines
  *   * of course.
- *   = order_status id w=3 a flow: its intent, then flags (`id`: the customer must identify the order; `w=`: weight)
+ *   = order_status id w=3 a flow: its intent, then flags (`id`: the customer must identify the order; `w=`: weight;
+ *                         `item=SLOT`: what the order is about; `late`: the parcel is overdue)
  *   ? where is my parcel  an opening of the customer (before the first `-`)
  *   ! it left yesterday   the reply to the opening, once the order is known
  *   - 0.7 needs=name     a follow-up exchange with its probability, where that fact was said; then its `?` and `!` lines
@@ -28,6 +29,10 @@ export interface Flow {
   readonly intent: string;
   readonly identifies: boolean;
   readonly weight: number;
+  /** The product slot that the order is about (`item=ware`); absent: any product. */
+  readonly item: string | undefined;
+  /** The parcel is overdue. */
+  readonly late: boolean;
   readonly openings: readonly string[];
   readonly answers: readonly string[];
   readonly steps: readonly Exchange[];
@@ -51,6 +56,8 @@ interface OpenFlow {
   intent: string;
   identifies: boolean;
   weight: number;
+  item: string | undefined;
+  late: boolean;
   openings: string[];
   answers: string[];
   steps: OpenExchange[];
@@ -112,6 +119,8 @@ function openFlow(header: string): OpenFlow {
     intent,
     identifies: flags.includes("id"),
     weight: Number(weight),
+    item: flags.find((flag) => flag.startsWith("item="))?.slice(5),
+    late: flags.includes("late"),
     openings: [],
     answers: [],
     steps: [],
