@@ -119,15 +119,21 @@ function listWithRetries(
       } catch (error) {
         // No network at all: waiting for it only delays the look into the cache.
         if (error instanceof TransientError && error.unreachable) {
-          throw new UserError(error.message, {
-            next: "Check the connection, HF_ENDPOINT and proxy settings.",
-            cause: error,
-          });
+          throw new UserError(error.message, { next: unreachableAdvice(), cause: error });
         }
         throw error;
       }
     },
   );
+}
+
+/** Node's own fetch ignores the proxy variables unless it is told otherwise: the likeliest reason where they are set. */
+function unreachableAdvice(): string {
+  const { HTTPS_PROXY, https_proxy, NODE_USE_ENV_PROXY } = process.env;
+  if ((HTTPS_PROXY ?? https_proxy) !== undefined && NODE_USE_ENV_PROXY === undefined) {
+    return "HTTPS_PROXY is set, but Node uses it only from 22.21 on and with NODE_USE_ENV_PROXY=1; or set HF_ENDPOINT to a mirror that needs no proxy.";
+  }
+  return "Check the connection and HF_ENDPOINT (for example https://hf-mirror.com), or name a model folder.";
 }
 
 function retryOptions(options: FetchOptions, file: string): RetryOptions {

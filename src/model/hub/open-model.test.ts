@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { UserError } from "../../util/index.ts";
 import { expectedWeights, specFromConfig } from "../decoder/index.ts";
+import type { GgufVocabulary } from "../text/index.ts";
 import { f32, ggufBytes } from "../weights/gguf-writer.testing.ts";
 import { openModel } from "./open-model.ts";
 import { isSafePath, parseHubReference, resolveReference } from "./reference.ts";
@@ -110,6 +111,10 @@ describe("openModel", () => {
     const folder = join(root, "gguf");
     await put(folder, { "tiny.Q4_0.gguf": tinyGguf() });
     const byFile = await openModel(join(folder, "tiny.Q4_0.gguf"));
+    // The vocabulary is what the text room takes.
+    const vocabulary: GgufVocabulary | undefined =
+      byFile.tokenizer.kind === "gguf" ? byFile.tokenizer.vocabulary : undefined;
+    expect(vocabulary?.model).toBe("gpt2");
     const byFolder = await openModel(folder);
     expect(byFile.file).toBe("tiny.Q4_0.gguf");
     expect(byFile.tokenizer.kind === "gguf" && byFile.tokenizer.vocabulary.tokens.length).toBe(40);

@@ -1,7 +1,7 @@
 /** Byte ranges of a file → tensors: chunked, so that a large quantised tensor is never in memory twice. */
 import type { FileHandle } from "node:fs/promises";
 import { type Tensor, elementCount } from "../../compute/tensor/index.ts";
-import { UserError } from "../../util/index.ts";
+import { UserError, formatBytes } from "../../util/index.ts";
 import { type StorageType, storageBytes, storageFormats } from "./storage-formats.ts";
 import type { RawWeight } from "./weight-store.ts";
 
@@ -23,7 +23,7 @@ const chunkBytes = 4 * 1024 * 1024;
 export async function readFloat32(range: BlockRange): Promise<Tensor<"float32">> {
   const { shape, storage, rowTarget } = range;
   const elements = elementCount(shape);
-  const out = new Float32Array(elements);
+  const out = new Float32Array(allocate(4 * elements, range));
   if (rowTarget !== undefined) {
     const raw = await readRawBlocks(range);
     storageFormats[storage].toFloat32(raw.bytes, out);
@@ -51,16 +51,31 @@ async function decodeChunks(range: BlockRange, out: Float32Array): Promise<void>
 /** Reads as stored. */
 export async function readRawBlocks(range: BlockRange): Promise<RawWeight> {
   const { shape, storage, rowTarget } = range;
-  const bytes = new Uint8Array(storageBytes(storage, elementCount(shape)));
+  const bytes = new Uint8Array(allocate(storageBytes(storage, elementCount(shape)), range));
   await readExactly(range, range.position, bytes);
   if (rowTarget === undefined || bytes.length === 0) return { storage, shape, bytes };
   const rows = shape[0]!;
   const rowBytes = bytes.length / rows;
-  const ordered = new Uint8Array(bytes.length);
+  const ordered = new Uint8Array(allocate(bytes.length, range));
   for (let row = 0; row < rows; row++) {
     ordered.set(bytes.subarray(row * rowBytes, (row + 1) * rowBytes), rowTarget(row) * rowBytes);
   }
   return { storage, shape, bytes: ordered };
+}
+
+function allocate(bytes: number, range: BlockRange): ArrayBuffer {
+  try {
+    return new ArrayBuffer(bytes);
+  } catch (error) {
+    throw new UserError(
+      `there is no memory for ${range.storage}[${range.shape.join(", ")}], ${formatBytes(bytes)}`,
+      {
+        at: range.path,
+        next: "Close other programs, or take a smaller model.",
+        cause: error,
+      },
+    );
+  }
 }
 
 async function readExactly(

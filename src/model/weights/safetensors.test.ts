@@ -1,5 +1,5 @@
 /** safetensors: round trips through the writer, shards, and every kind of damage. */
-import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, open, readFile, readdir, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as fc from "fast-check";
@@ -70,6 +70,49 @@ describe("the writer and the reader", () => {
     const read = (await store.read("w")).data;
     expect(read.length).toBe(count);
     expect(read.every((value, i) => value === values[i])).toBe(true);
+    await store.close();
+  });
+
+  test("a tensor beyond 4 GiB is found (in a file of holes)", async (ctx) => {
+    const path = join(await folder(), "holes.safetensors");
+    const hole = 5 * 2 ** 30;
+    const json = Buffer.from(
+      JSON.stringify({
+        hole: { dtype: "U8", shape: [hole], data_offsets: [0, hole] },
+        w: { dtype: "F32", shape: [2], data_offsets: [hole, hole + 8] },
+      }),
+    );
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(json.length));
+    const file = await open(path, "w");
+    try {
+      await file.write(Buffer.concat([length, json]));
+      await file.write(Buffer.from(Float32Array.of(3, -4).buffer), 0, 8, 8 + json.length + hole);
+      if ((await file.stat()).blocks * 512 > 2 ** 24) return ctx.skip("the file system has no sparse files");
+    } finally {
+      await file.close();
+    }
+    const { store } = await openSafetensors(path);
+    expect([...(await store.read("w")).data]).toEqual([3, -4]);
+    await store.close();
+  });
+
+  test("a tensor that memory cannot hold is refused in words", async (ctx) => {
+    const path = join(await folder(), "vast.safetensors");
+    const bytes = 2 ** 42;
+    const json = Buffer.from(
+      JSON.stringify({ w: { dtype: "F32", shape: [bytes / 4], data_offsets: [0, bytes] } }),
+    );
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(json.length));
+    await writeFile(path, Buffer.concat([length, json]));
+    try {
+      await truncate(path, 8 + json.length + bytes);
+    } catch {
+      return ctx.skip("the file system has no files of 4 TiB");
+    }
+    const { store } = await openSafetensors(path);
+    await expect(store.read("w")).rejects.toThrow(/^there is no memory for F32\[1099511627776\], 4\.00 TiB/);
     await store.close();
   });
 
