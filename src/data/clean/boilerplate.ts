@@ -1,7 +1,7 @@
 /** Rule: one reply text is learned from a limited number of times; farewells must not fill the training set. */
 import { z } from "zod";
 import { excerpt } from "../../util/index.ts";
-import { digestTable, textDigests } from "./digest.ts";
+import { digestOfCodes, digestTable } from "./digest.ts";
 import { type ReplyProblem, isSupervised, withoutReplies } from "./messages.ts";
 import type { RuleDefinition } from "./rule.ts";
 
@@ -40,30 +40,32 @@ export const boilerplate: RuleDefinition<BoilerplateOptions> = {
   summary: "The same reply text is learned from a limited number of times.",
   scope: "corpus",
   options: BoilerplateOptions,
-  start({ cap, share, mode }) {
-    const digestOf = textDigests();
+  start({ cap, share, mode }, _, texts) {
+    const digestOf = texts.normalisedSlot(digestOfCodes);
     const table = digestTable();
     const held = new Map<string, { readonly text: string; replies: number }>();
     let replies = 0;
     return {
-      apply(record, notes) {
+      apply(record, notes, entries) {
         const problems: ReplyProblem[] = [];
         record.messages.forEach((message, index) => {
           if (!isSupervised(message)) return;
           replies += 1;
-          const digest = digestOf(message.content);
+          const digest = digestOf(entries[index]!);
           const count = table.increment(digest);
           const limit = Math.max(cap, Math.floor(share * replies));
           if (count <= limit) return;
-          const shown = excerpt(message.content.slice(0, 400), 160);
           const key = `${digest.high}.${digest.low}`;
           const known = held.get(key);
           if (known !== undefined) known.replies = count;
-          else if (held.size < MAX_HELD) held.set(key, { text: shown, replies: count });
+          else if (held.size < MAX_HELD) {
+            held.set(key, { text: excerpt(message.content.slice(0, 400), 160), replies: count });
+          }
           problems.push({
             message: index,
             reason: "too-frequent",
-            sentence: `the reply stood ${limit} times or more already, which is the cap: ${excerpt(shown, 60)}`,
+            sentence: () =>
+              `the reply stood ${limit} times or more already, which is the cap: ${excerpt(message.content.slice(0, 200), 60)}`,
           });
         });
         return withoutReplies(record, problems, mode, notes);

@@ -4,6 +4,7 @@ import { CleanConfig, type CleanConfigInput } from "./config.ts";
 import { type RuleReport, type RuleServices, type RunningRule, isRejected } from "./rule.ts";
 import { RULES, RULE_KEYS, type RuleKey } from "./rules.ts";
 import { type Tally, newTally, wholeCharacter } from "./tally.ts";
+import { type Texts, newTexts } from "./texts.ts";
 
 export type CleanResult =
   | {
@@ -51,9 +52,10 @@ export function cleaner(
   only: readonly RuleKey[] = RULE_KEYS,
 ): Cleaner {
   const options = CleanConfig.parse(config);
+  const texts = newTexts();
   const steps = RULE_KEYS.filter((key) => only.includes(key)).map((key): Step => ({
     key,
-    rule: start(key, options, services),
+    rule: start(key, options, services, texts),
     tally: newTally(),
   }));
   const running = steps.filter(
@@ -65,15 +67,18 @@ export function cleaner(
 
   return {
     observe(record) {
-      for (const step of observers) step.rule.observe!(record);
+      if (observers.length === 0) return;
+      const entries = record.messages.map((message) => texts.entry(message.content));
+      for (const step of observers) step.rule.observe!(record, entries);
     },
     process(original) {
       seen += 1;
       let record = original;
+      let entries = record.messages.map((message) => texts.entry(message.content));
       let flags: string[] | undefined;
       for (const { key, rule, tally } of running) {
         tally.seen += 1;
-        const outcome = rule.apply(record, tally);
+        const outcome = rule.apply(record, tally, entries);
         const raised = tally.takeFlags();
         if (isRejected(outcome)) {
           tally.rejected += 1;
@@ -87,7 +92,13 @@ export function cleaner(
             },
           };
         }
-        if (outcome !== record) tally.changed += 1;
+        if (outcome !== record) {
+          tally.changed += 1;
+          const before = record.messages;
+          entries = outcome.messages.map((message, index) =>
+            message.content === before[index]?.content ? entries[index]! : texts.entry(message.content),
+          );
+        }
         if (raised.length > 0) {
           tally.flagged += 1;
           (flags ??= []).push(...raised.map((reason) => `${RULES[key].name}/${reason}`));
@@ -107,9 +118,10 @@ function start<K extends RuleKey>(
   key: K,
   options: CleanConfig,
   services: RuleServices,
+  texts: Texts,
 ): RunningRule | undefined {
   const own: CleanConfig[K] = options[key];
-  return own.enabled ? RULES[key].start(own, services) : undefined;
+  return own.enabled ? RULES[key].start(own, services, texts) : undefined;
 }
 
 function reportOf({ key, rule, tally }: Step): RuleReport {

@@ -1,6 +1,5 @@
 /** 64-bit digests of normalised text, and a table from digest to number in typed arrays. */
-import { remember } from "./messages.ts";
-import { type Normalised, normaliser } from "./normalise.ts";
+import type { NormalisedCodes } from "./normalise.ts";
 
 /** Two independent 32-bit hashes. Among 1,000,000 texts a chance collision has odds of 1 in 37 million. */
 export interface Digest {
@@ -23,8 +22,7 @@ export function absorb(hash: number, word: number): number {
   return Math.imul(h, 0x2c1b3c6d) ^ (h >>> 12);
 }
 
-export function digestOfCodes(normal: Pick<Normalised, "codes" | "length">): Digest {
-  const { codes, length } = normal;
+export function digestOfCodes({ codes, length }: NormalisedCodes): Digest {
   let high = 0x243f6a88;
   let low = 0x85a308d3;
   for (let i = 0; i < length; i++) {
@@ -35,12 +33,6 @@ export function digestOfCodes(normal: Pick<Normalised, "codes" | "length">): Dig
     low ^= low >>> 13;
   }
   return { high: mix(high ^ length), low: mix(low + length) };
-}
-
-/** Digest of a text after full normalisation; recent texts are remembered. */
-export function textDigests(): (text: string) => Digest {
-  const normalise = normaliser();
-  return remember((text) => digestOfCodes(normalise(text)));
 }
 
 export function digestOfDigests(parts: Iterable<Digest>): Digest {

@@ -1,8 +1,9 @@
 /** Rule: a reply that only repeats the question teaches nothing. */
 import { z } from "zod";
 import { excerpt } from "../../util/index.ts";
-import { type ReplyProblem, isSupervised, remember, withoutReplies } from "./messages.ts";
+import { type ReplyProblem, isSupervised, withoutReplies } from "./messages.ts";
 import { jaccard, shingler } from "./minhash.ts";
+import { normaliser } from "./normalise.ts";
 import type { RuleDefinition } from "./rule.ts";
 
 export const EchoOptions = z.strictObject({
@@ -25,10 +26,12 @@ export const echo: RuleDefinition<EchoOptions> = {
   summary: "A reply that only repeats the question is not learned from.",
   scope: "record",
   options: EchoOptions,
-  start({ threshold, mode }) {
-    const words = remember(shingler(1, 0));
+  start({ threshold, mode }, _, texts) {
+    const shinglesOf = shingler(1);
+    const normalise = normaliser();
+    const words = texts.slot((text) => shinglesOf(normalise(text)).slice());
     return {
-      apply(record, notes) {
+      apply(record, notes, entries) {
         const problems: ReplyProblem[] = [];
         for (let index = 1; index < record.messages.length; index++) {
           const message = record.messages[index]!;
@@ -37,17 +40,18 @@ export const echo: RuleDefinition<EchoOptions> = {
           // A repetition is about as long: most pairs end here.
           const ratio = message.content.length / question.content.length;
           if (ratio < 0.6 || ratio > 1.7 || !looksLikeQuestion(question.content)) continue;
-          const asked = words(question.content);
-          const replied = words(message.content);
+          const asked = words(entries[index - 1]!);
+          const replied = words(entries[index]!);
           if (
             replied.length < MIN_WORDS ||
-            jaccard(asked, 0, asked.length, replied, 0, replied.length) < threshold
+            jaccard(asked, asked.length, replied, 0, replied.length) < threshold
           )
             continue;
           problems.push({
             message: index,
             reason: "repeats-question",
-            sentence: `the reply only repeats the question: ${excerpt(message.content.slice(0, 200), 60)}`,
+            sentence: () =>
+              `the reply only repeats the question: ${excerpt(message.content.slice(0, 200), 60)}`,
           });
         }
         return withoutReplies(record, problems, mode, notes);

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import type { DialogueRecord, RecordMessage } from "../record.ts";
 import { decodeEntities, hasMarkup, stripTags } from "./html.ts";
-import { remember, withContent } from "./messages.ts";
+import { withContent } from "./messages.ts";
 import { brokenAt, repairMojibake } from "./mojibake.ts";
 import { type RuleDefinition, type Span, rejected } from "./rule.ts";
 
@@ -34,14 +34,14 @@ export const encoding: RuleDefinition<EncodingOptions> = {
   summary: "Text is text: no broken encodings, control characters or remains of web pages.",
   scope: "record",
   options: EncodingOptions,
-  start(options) {
-    const judge = remember((text: string) => judgeText(text, options.html));
+  start(options, _, texts) {
+    const judge = texts.slot((text) => judgeText(text, options.html));
     return {
-      apply(record, notes) {
+      apply(record, notes, entries) {
         let messages: RecordMessage[] | undefined;
         for (let index = 0; index < record.messages.length; index++) {
           const message = record.messages[index]!;
-          const verdict = judge(message.content);
+          const verdict = judge(entries[index]!);
           if (verdict === SOUND) continue;
           const { broken } = verdict;
           if (broken !== undefined) {

@@ -2,9 +2,10 @@
 import { z } from "zod";
 import type { DialogueRecord } from "../record.ts";
 import { type ClusterReport, clusterBook, placeText } from "./clusters.ts";
-import { type Digest, digestOfDigests, digestTable, textDigests } from "./digest.ts";
+import { type Digest, digestOfCodes, digestOfDigests, digestTable } from "./digest.ts";
 import { isSupervised, wholeMessage } from "./messages.ts";
 import { type RuleDefinition, rejected } from "./rule.ts";
+import type { TextEntry } from "./texts.ts";
 
 export const ExactDuplicatesOptions = z.strictObject({
   enabled: z.boolean().default(true),
@@ -22,22 +23,23 @@ export const exactDuplicates: RuleDefinition<ExactDuplicatesOptions> = {
   summary: "Of records that say the same (case, width and spaces aside) the first is kept.",
   scope: "corpus",
   options: ExactDuplicatesOptions,
-  start(options) {
-    const digestOf = textDigests();
+  start(options, _, texts) {
+    const digestOf = texts.normalisedSlot(digestOfCodes);
     const table = digestTable();
     const book = clusterBook();
-    const key = (record: DialogueRecord): Digest => {
+    const key = (record: DialogueRecord, entries: readonly TextEntry[]): Digest => {
       const parts: Digest[] = [];
-      for (const message of record.messages) {
+      for (let index = 0; index < record.messages.length; index++) {
+        const message = record.messages[index]!;
         const supervised = isSupervised(message);
         if (options.compare === "reply" && !supervised) continue;
-        parts.push({ high: ROLES[message.role], low: Number(supervised) }, digestOf(message.content));
+        parts.push({ high: ROLES[message.role], low: Number(supervised) }, digestOf(entries[index]!));
       }
       return digestOfDigests(parts);
     };
     return {
-      apply(record, notes) {
-        const first = table.getOrPut(key(record), table.size);
+      apply(record, notes, entries) {
+        const first = table.getOrPut(key(record, entries), table.size);
         if (first === undefined) {
           book.keep(record);
           return record;

@@ -34,7 +34,7 @@ export const LanguageOptions = z.strictObject({
 export type LanguageOptions = z.infer<typeof LanguageOptions>;
 
 export interface LanguageDetails {
-  /** Records by the language they were taken for; "unknown" where it is not certain. */
+  /** Records by the language they were taken for; "unknown" where it is not certain. Sampled where none is wanted. */
   readonly languages: Readonly<Record<string, number>>;
 }
 
@@ -45,8 +45,10 @@ export const language: RuleDefinition<LanguageOptions> = {
   options: LanguageOptions,
   start({ wanted }) {
     const counts = new Map<string, number>();
+    let records = 0;
     return {
       apply(record, notes) {
+        if (wanted.length === 0 && records++ % EVERY !== 0) return record;
         const found = languageOf(sampleOf(record)) ?? "unknown";
         counts.set(found, (counts.get(found) ?? 0) + 1);
         if (wanted.length === 0 || found === "unknown" || wanted.includes(found)) return record;
@@ -60,7 +62,9 @@ export const language: RuleDefinition<LanguageOptions> = {
   },
 };
 
-const SAMPLE = 600;
+const SAMPLE = 400;
+/** Where no language is wanted, one record in so many is looked at: the report only says what is there. */
+const EVERY = 16;
 
 /** The newest words of both sides: enough to tell a language, however long the history. */
 function sampleOf(record: DialogueRecord): string {
@@ -87,43 +91,41 @@ const SCRIPTS: readonly (readonly [from: number, to: number, language: Language]
 /** A Chinese character says as much as this many letters. */
 const HAN_WEIGHT = 3;
 
+const LATIN = SCRIPTS.length;
+const JAPANESE = SCRIPTS.findIndex(([, , found]) => found === "ja");
+const CHINESE = SCRIPTS.findIndex(([, , found]) => found === "zh");
+const weights = new Float64Array(SCRIPTS.length + 1);
+
 /** The language of most of a text; `undefined` where it is too short or too mixed to tell. */
 export function languageOf(text: string): Language | undefined {
-  const weights = new Map<Language | "latin", number>();
+  weights.fill(0);
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
-    if (code < 0x80) {
-      if ((code | 32) >= 0x61 && (code | 32) <= 0x7a) weights.set("latin", (weights.get("latin") ?? 0) + 1);
-      continue;
-    }
     if (code < 0x0250) {
-      if (code >= 0xc0) weights.set("latin", (weights.get("latin") ?? 0) + 1);
+      if (code >= 0xc0 || ((code | 32) >= 0x61 && (code | 32) <= 0x7a)) weights[LATIN]! += 1;
       continue;
     }
-    for (const [from, to, found] of SCRIPTS) {
+    for (let script = 0; script < SCRIPTS.length; script++) {
+      const [from, to, found] = SCRIPTS[script]!;
       if (code < from || code > to) continue;
-      weights.set(
-        found,
-        (weights.get(found) ?? 0) + (found === "zh" || found === "ja" || found === "ko" ? HAN_WEIGHT : 1),
-      );
+      weights[script]! += found === "zh" || found === "ja" || found === "ko" ? HAN_WEIGHT : 1;
       break;
     }
   }
   // Japanese is written with Chinese characters too; a tenth of kana among them decides.
-  const kana = weights.get("ja") ?? 0;
-  const han = weights.get("zh") ?? 0;
-  if (kana > 0 && kana * 10 >= han) {
-    weights.set("ja", kana + han);
-    weights.delete("zh");
+  const kana = weights[JAPANESE]!;
+  if (kana > 0 && kana * 10 >= weights[CHINESE]!) {
+    weights[JAPANESE]! += weights[CHINESE]!;
+    weights[CHINESE] = 0;
   }
   let total = 0;
-  let best: Language | "latin" | undefined;
-  for (const [found, weight] of weights) {
-    total += weight;
-    if (best === undefined || weight > weights.get(best)!) best = found;
+  let best = 0;
+  for (let script = 0; script <= LATIN; script++) {
+    total += weights[script]!;
+    if (weights[script]! > weights[best]!) best = script;
   }
-  if (best === undefined || weights.get(best)! < 0.6 * total || total < 6) return undefined;
-  return best === "latin" ? latinLanguageOf(text) : best;
+  if (total < 6 || weights[best]! < 0.6 * total) return undefined;
+  return best === LATIN ? latinLanguageOf(text) : SCRIPTS[best]![2];
 }
 
 const COMMON_WORDS: Readonly<Partial<Record<Language, string>>> = {

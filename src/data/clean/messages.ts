@@ -19,7 +19,8 @@ export function wholeMessage(record: DialogueRecord, message: number): Mark {
 export interface ReplyProblem {
   readonly message: number;
   readonly reason: string;
-  readonly sentence: string;
+  /** One sentence that names the value and the rule; written only where it is needed. */
+  readonly sentence: () => string;
 }
 
 /**
@@ -38,7 +39,7 @@ export function withoutReplies(
   const left = record.messages.some((message, index) => isSupervised(message) && !dropped.has(index));
   if (mode === "reject" || !left) {
     notes.count(first.reason, record, () => wholeMessage(record, first.message));
-    return rejected(first.reason, first.sentence);
+    return rejected(first.reason, first.sentence());
   }
   for (const problem of problems) {
     notes.unsupervised(problem.reason, record, () => wholeMessage(record, problem.message));
@@ -48,26 +49,5 @@ export function withoutReplies(
     messages: record.messages.map((message, index) =>
       dropped.has(index) ? { ...message, supervised: false } : message,
     ),
-  };
-}
-
-/** Texts longer than this are not remembered: they hardly repeat and would hold much memory. */
-const MAX_REMEMBERED = 4_000;
-
-/**
- * Remembers `compute` for recent texts. Rows that repeat their whole history, one reply each, make every
- * message appear many times in close succession; two generations bound the memory without bookkeeping.
- */
-export function remember<T>(compute: (text: string) => T, capacity = 4_096): (text: string) => T {
-  let young = new Map<string, T>();
-  let old = new Map<string, T>();
-  return (text) => {
-    if (text.length > MAX_REMEMBERED) return compute(text);
-    let value = young.get(text);
-    if (value !== undefined) return value;
-    value = old.get(text) ?? compute(text);
-    if (young.size >= capacity) [old, young] = [young, new Map()];
-    young.set(text, value);
-    return value;
   };
 }

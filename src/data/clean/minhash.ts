@@ -1,6 +1,6 @@
 /** Shingles of normalised text, their MinHash signature and a bottom-k sketch that keeps the smallest of them. */
 import { absorb, mix } from "./digest.ts";
-import { isHan, normaliser } from "./normalise.ts";
+import { type NormalisedCodes, isHan } from "./normalise.ts";
 
 /** Bands × rows of the index: two texts of Jaccard 0.8 meet with odds of 99.6 %, of 0.5 with 36 %. */
 export const BANDS = 14;
@@ -10,18 +10,22 @@ export const PERMUTATIONS = BANDS * ROWS;
 /** Shingle hashes kept of one text or record: up to so many the Jaccard index is exact, above it estimated (± 0.035). */
 export const SKETCH = 128;
 
+/** Plain arrays of 32-bit integers: they are many, small and short-lived, which typed arrays are slow at. */
 export interface Fingerprint {
   /** Smallest value under each permutation; `PERMUTATIONS` numbers. */
-  readonly signature: Uint32Array;
+  readonly signature: readonly number[];
   /** The smallest distinct shingle hashes, ascending, at most `SKETCH`. */
-  readonly sketch: Uint32Array;
+  readonly sketch: readonly number[];
 }
+
+/** Signature value of an empty set. */
+export const NO_VALUE = 0x7fffffff;
 
 const [MULTIPLIERS, ADDENDS] = permutations();
 
-function permutations(): readonly [Uint32Array, Uint32Array] {
-  const multipliers = new Uint32Array(PERMUTATIONS);
-  const addends = new Uint32Array(PERMUTATIONS);
+function permutations(): readonly [Int32Array, Int32Array] {
+  const multipliers = new Int32Array(PERMUTATIONS);
+  const addends = new Int32Array(PERMUTATIONS);
   let state = 0x9e3779b9;
   const next = (): number => mix((state = (state + 0x9e3779b9) | 0));
   for (let i = 0; i < PERMUTATIONS; i++) {
@@ -31,44 +35,62 @@ function permutations(): readonly [Uint32Array, Uint32Array] {
   return [multipliers, addends];
 }
 
-export function fingerprinter(size: number, salt: number): (text: string) => Fingerprint {
-  const shinglesOf = shingler(size, salt);
-  return (text) => {
-    const shingles = shinglesOf(text);
-    return { signature: sign(shingles), sketch: shingles.slice(0, SKETCH) };
+/** Builds fingerprints from shingles of `size` tokens. */
+export function fingerprinter(size: number): (normal: NormalisedCodes) => Fingerprint {
+  const shinglesOf = shingler(size);
+  return (normal) => {
+    const shingles = shinglesOf(normal);
+    const sketch: number[] = [];
+    for (let i = 0; i < shingles.length && i < SKETCH; i++) sketch.push(shingles[i]!);
+    return { signature: sign(shingles), sketch };
   };
 }
 
 /**
- * Distinct shingles of a text as ascending hashes. A token is a run of letters and digits, or one character
- * where words are not spaced (Chinese, Japanese, Thai); a shingle is `size` neighbouring tokens. Punctuation
- * does not count. A text with fewer tokens has one shingle; a text with none has none. `salt` keeps roles apart.
+ * Distinct shingles of a text as ascending hashes, valid until the next call. A token is a run of letters and
+ * digits, or one character where words are not spaced (Chinese, Japanese, Thai); a shingle is `size`
+ * neighbouring tokens. Punctuation does not count. A text with fewer tokens has one shingle; a text with none
+ * has none.
  */
-export function shingler(size: number, salt: number): (text: string) => Uint32Array {
-  const normalise = normaliser();
-  let tokens = new Uint32Array(1_024);
-  let shingles = new Uint32Array(1_024);
-  return (text) => {
-    const { codes, length } = normalise(text);
+export function shingler(size: number): (normal: NormalisedCodes) => Int32Array {
+  let tokens = new Int32Array(1_024);
+  let shingles = new Int32Array(1_024);
+  return ({ codes, length }) => {
     if (tokens.length < length + 1) {
-      tokens = new Uint32Array(length * 2);
-      shingles = new Uint32Array(length * 2);
+      tokens = new Int32Array(length * 2);
+      shingles = new Int32Array(length * 2);
     }
     const count = tokenise(codes, length, tokens);
-    let made = 0;
     const width = Math.min(size, count);
-    const end = count === 0 ? 0 : count - width + 1;
-    for (let i = 0; i < end; i++) {
-      let hash = salt;
+    const made = count === 0 ? 0 : count - width + 1;
+    for (let i = 0; i < made; i++) {
+      let hash = 0x1b873593;
       for (let j = i; j < i + width; j++) hash = absorb(hash, tokens[j]!);
-      shingles[made++] = mix(hash);
+      shingles[i] = mix(hash);
     }
-    const sorted = shingles.slice(0, made).sort();
-    return sorted.subarray(0, dropRepeats(sorted));
+    return shingles.subarray(0, sortDistinct(shingles, made));
   };
 }
 
-function tokenise(codes: Uint16Array, length: number, tokens: Uint32Array): number {
+/** Sorts the first `count` values, moves the distinct ones to the front and returns how many there are. */
+export function sortDistinct(values: Int32Array, count: number): number {
+  if (count > 48) values.subarray(0, count).sort();
+  else {
+    for (let i = 1; i < count; i++) {
+      const value = values[i]!;
+      let j = i - 1;
+      for (; j >= 0 && values[j]! > value; j--) values[j + 1] = values[j]!;
+      values[j + 1] = value;
+    }
+  }
+  let kept = 0;
+  for (let i = 0; i < count; i++) {
+    if (i === 0 || values[i] !== values[kept - 1]) values[kept++] = values[i]!;
+  }
+  return kept;
+}
+
+function tokenise(codes: Uint16Array, length: number, tokens: Int32Array): number {
   let count = 0;
   let open = false;
   let hash = 0;
@@ -81,12 +103,12 @@ function tokenise(codes: Uint16Array, length: number, tokens: Uint32Array): numb
       continue;
     }
     if (open) {
-      tokens[count++] = hash >>> 0;
+      tokens[count++] = hash;
       open = false;
     }
     if (kind === ALONE) tokens[count++] = code;
   }
-  if (open) tokens[count++] = hash >>> 0;
+  if (open) tokens[count++] = hash;
   return count;
 }
 
@@ -109,36 +131,27 @@ function kindOf(code: number): number {
   return ALONE;
 }
 
-/** Moves the distinct values of a sorted array to its front and returns how many there are. */
-export function dropRepeats(sorted: Uint32Array): number {
-  let kept = 0;
-  for (let i = 0; i < sorted.length; i++) {
-    if (i === 0 || sorted[i] !== sorted[kept - 1]) sorted[kept++] = sorted[i]!;
-  }
-  return kept;
-}
-
-function sign(hashes: Uint32Array): Uint32Array {
-  const signature = new Uint32Array(PERMUTATIONS).fill(0xffffffff);
+function sign(shingles: Int32Array): readonly number[] {
+  const signature: number[] = [];
+  const { length } = shingles;
   for (let p = 0; p < PERMUTATIONS; p++) {
     const a = MULTIPLIERS[p]!;
     const b = ADDENDS[p]!;
-    let least = 0xffffffff;
-    for (let i = 0; i < hashes.length; i++) {
-      const value = (Math.imul(a, hashes[i]!) + b) >>> 0;
+    let least = NO_VALUE;
+    for (let i = 0; i < length; i++) {
+      const value = (Math.imul(a, shingles[i]!) + b) | 0;
       if (value < least) least = value;
     }
-    signature[p] = least;
+    signature.push(least);
   }
   return signature;
 }
 
 /** Jaccard index of two sets of which the smallest hashes are known; exact where both are known whole. */
 export function jaccard(
-  a: Uint32Array,
-  aStart: number,
+  a: ArrayLike<number>,
   aLength: number,
-  b: Uint32Array,
+  b: ArrayLike<number>,
   bStart: number,
   bLength: number,
 ): number {
@@ -150,7 +163,7 @@ export function jaccard(
   const partial = aLength >= SKETCH || bLength >= SKETCH;
   const known = partial ? SKETCH : Number.POSITIVE_INFINITY;
   while (i < aLength && j < bLength && union < known) {
-    const x = a[aStart + i]!;
+    const x = a[i]!;
     const y = b[bStart + j]!;
     if (x <= y) i += 1;
     if (y <= x) j += 1;

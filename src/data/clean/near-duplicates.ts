@@ -2,11 +2,12 @@
 import { z } from "zod";
 import type { DialogueRecord } from "../record.ts";
 import { type ClusterReport, clusterBook, placeText } from "./clusters.ts";
-import { textDigests } from "./digest.ts";
-import { isSupervised, remember, wholeMessage } from "./messages.ts";
-import { type Fingerprint, PERMUTATIONS, SKETCH, dropRepeats, fingerprinter } from "./minhash.ts";
+import { absorb, mix } from "./digest.ts";
+import { isSupervised, wholeMessage } from "./messages.ts";
+import { NO_VALUE, PERMUTATIONS, SKETCH, fingerprinter } from "./minhash.ts";
 import { type Probe, nearIndex } from "./near-index.ts";
 import { type RuleDefinition, rejected } from "./rule.ts";
+import type { TextEntry, Texts } from "./texts.ts";
 
 export const NearDuplicatesOptions = z.strictObject({
   enabled: z.boolean().default(true),
@@ -37,20 +38,18 @@ export interface NearDuplicatesDetails extends ClusterReport {
   readonly cutSearches: number;
 }
 
-const SALTS = { system: 0x11, user: 0x22, assistant: 0x33, tool: 0x44 } as const;
-
 export const nearDuplicates: RuleDefinition<NearDuplicatesOptions> = {
   name: "near-duplicate",
   summary: "Of records that say nearly the same the first is kept; rows of one dialogue never count as such.",
   scope: "corpus",
   options: NearDuplicatesOptions,
-  start(options) {
-    const probeOf = prober(options);
+  start(options, _, texts) {
+    const probeOf = prober(options, texts);
     const index = nearIndex(options.threshold);
     const book = clusterBook();
     return {
-      apply(record, notes) {
-        const probe = probeOf(record);
+      apply(record, notes, entries) {
+        const probe = probeOf(record, entries);
         if (probe === undefined) return record;
         const match = index.find(probe);
         if (match === undefined) {
@@ -75,63 +74,64 @@ export const nearDuplicates: RuleDefinition<NearDuplicatesOptions> = {
   },
 };
 
-/** Fingerprints a record; `undefined` where there is no word in it. Message fingerprints are remembered. */
+/** Fingerprints records: the union of their messages' shingles; `undefined` where there is no word in a record. */
 export function prober(
   options: Pick<NearDuplicatesOptions, "shingle" | "compare">,
-): (record: DialogueRecord) => Probe | undefined {
-  const fingerprints = {
-    system: remember(fingerprinter(options.shingle, SALTS.system), 256),
-    user: remember(fingerprinter(options.shingle, SALTS.user)),
-    assistant: remember(fingerprinter(options.shingle, SALTS.assistant)),
-    tool: remember(fingerprinter(options.shingle, SALTS.tool), 256),
-  };
-  const digestOf = textDigests();
-  const signature = new Uint32Array(PERMUTATIONS);
-  const replySignature = new Uint32Array(PERMUTATIONS);
-  return (record) => {
-    signature.fill(0xffffffff);
-    replySignature.fill(0xffffffff);
-    const sketches: Uint32Array[] = [];
-    for (const message of record.messages) {
-      const supervised = isSupervised(message);
+  texts: Texts,
+): (record: DialogueRecord, entries: readonly TextEntry[]) => Probe | undefined {
+  const fingerprintOf = texts.normalisedSlot(fingerprinter(options.shingle));
+  const signature: number[] = [];
+  const replySignature: number[] = [];
+  return (record, entries) => {
+    for (let i = 0; i < PERMUTATIONS; i++) signature[i] = replySignature[i] = NO_VALUE;
+    let sketch: readonly number[] = [];
+    for (let index = 0; index < record.messages.length; index++) {
+      const supervised = isSupervised(record.messages[index]!);
       if (options.compare === "reply" && !supervised) continue;
-      const made: Fingerprint = fingerprints[message.role](message.content);
+      const made = fingerprintOf(entries[index]!);
       if (made.sketch.length === 0) continue;
-      sketches.push(made.sketch);
+      sketch = union(sketch, made.sketch);
       lower(signature, made.signature);
       if (supervised) lower(replySignature, made.signature);
     }
-    if (sketches.length === 0) return undefined;
+    if (sketch.length === 0) return undefined;
     return {
       signature,
-      sketch: union(sketches),
-      group: digestOf(record.dialogueId).low,
+      sketch,
+      group: groupOf(record.dialogueId),
       replyBits: [bits(replySignature, 0), bits(replySignature, 32)],
     };
   };
 }
 
-function lower(into: Uint32Array, from: Uint32Array): void {
+function lower(into: number[], from: readonly number[]): void {
   for (let i = 0; i < PERMUTATIONS; i++) if (from[i]! < into[i]!) into[i] = from[i]!;
 }
 
-/** The smallest distinct hashes of all sketches together. */
-function union(sketches: readonly Uint32Array[]): Uint32Array {
-  if (sketches.length === 1) return sketches[0]!;
-  let total = 0;
-  for (const sketch of sketches) total += sketch.length;
-  const all = new Uint32Array(total);
-  let at = 0;
-  for (const sketch of sketches) {
-    all.set(sketch, at);
-    at += sketch.length;
+/** The smallest distinct hashes of two sketches together. */
+function union(a: readonly number[], b: readonly number[]): readonly number[] {
+  if (a.length === 0) return b;
+  const made: number[] = [];
+  let i = 0;
+  let j = 0;
+  while (made.length < SKETCH && (i < a.length || j < b.length)) {
+    const x = i < a.length ? a[i]! : Number.POSITIVE_INFINITY;
+    const y = j < b.length ? b[j]! : Number.POSITIVE_INFINITY;
+    if (x <= y) i += 1;
+    if (y <= x) j += 1;
+    made.push(x < y ? x : y);
   }
-  all.sort();
-  return all.slice(0, Math.min(dropRepeats(all), SKETCH));
+  return made;
+}
+
+function groupOf(dialogueId: string): number {
+  let hash = 0;
+  for (let i = 0; i < dialogueId.length; i++) hash = absorb(hash, dialogueId.charCodeAt(i));
+  return mix(hash);
 }
 
 /** One bit each of 32 signature values (b-bit minwise hashing, Li and König 2010). */
-function bits(signature: Uint32Array, from: number): number {
+function bits(signature: readonly number[], from: number): number {
   let word = 0;
   for (let i = 0; i < 32; i++) word = (word << 1) | (Math.imul(signature[from + i]!, 0x9e3779b1) >>> 31);
   return word >>> 0;

@@ -47,12 +47,12 @@ export function nearIndex(threshold: number): NearIndex {
   const keys: Uint32Array[] = [];
   const nexts: Int32Array[] = [];
   const facts: Facts[] = [];
-  const store: Uint32Array[] = [];
+  const store: Int32Array[] = [];
   let stored = 0;
   let stamp = 0;
   const probeKeys = new Uint32Array(BANDS);
 
-  const setKeys = (signature: Uint32Array): void => {
+  const setKeys = (signature: readonly number[]): void => {
     for (let band = 0; band < BANDS; band++) {
       let hash = 0x3c6ef372 + band;
       for (let row = 0; row < ROWS; row++) hash = absorb(hash, signature[band * ROWS + row]!);
@@ -82,7 +82,7 @@ export function nearIndex(threshold: number): NearIndex {
     const own = probe.sketch.length;
     if (Math.min(length, own) < threshold * Math.max(length, own)) return 0;
     const offset = chunk.offsets[at]!;
-    return jaccard(probe.sketch, 0, own, store[Math.floor(offset / STORE)]!, offset % STORE, length);
+    return jaccard(probe.sketch, own, store[Math.floor(offset / STORE)]!, offset % STORE, length);
   };
   /** Calls `found` for matches until it returns true. */
   const search = (probe: Probe, limit: number, found: (match: NearMatch) => boolean): void => {
@@ -140,7 +140,7 @@ export function nearIndex(threshold: number): NearIndex {
       const { sketch } = probe;
       if ((stored % STORE) + sketch.length > STORE || stored === store.length * STORE) {
         stored = store.length * STORE;
-        store.push(new Uint32Array(STORE));
+        store.push(new Int32Array(STORE));
       }
       store[store.length - 1]!.set(sketch, stored % STORE);
       const chunk = facts[size >>> 16]!;

@@ -24,19 +24,20 @@ export const FULL_NORMALISATION: NormaliseOptions = {
   spaces: true,
 };
 
-/** A view into the normaliser's buffers: valid until its next call. */
-export interface Normalised {
+/** A view into the normaliser's buffer: valid until its next call. */
+export interface NormalisedCodes {
   /** UTF-16 code units; only the first `length` count. */
   readonly codes: Uint16Array;
   readonly length: number;
+}
+
+/** As `NormalisedCodes`, and every code unit knows what made it. */
+export interface TracedCodes extends NormalisedCodes {
   /** Offset in the original of the text that made code unit i. */
   originalStart(index: number): number;
   /** End (exclusive) in the original of the text that made code unit i. */
   originalEnd(index: number): number;
-  text(): string;
 }
-
-export type Normalise = (text: string) => Normalised;
 
 const DELETE = 0xffff;
 const EXPAND = 0xfffe;
@@ -54,75 +55,90 @@ interface Table {
 
 const tables = new Map<string, Table>();
 
-/** Builds a normaliser with buffers of its own. Its table is built at first use (about 0.2 s) and shared. */
-export function normaliser(options: NormaliseOptions = FULL_NORMALISATION): Normalise {
+/** Builds a normaliser with a buffer of its own. Its table is built at first use (about 0.2 s) and shared. */
+export function normaliser(
+  options: NormaliseOptions = FULL_NORMALISATION,
+): (text: string) => NormalisedCodes {
+  return newNormaliser(options, false);
+}
+
+/** As `normaliser`, at twice the cost, with offsets. */
+export function tracingNormaliser(
+  options: NormaliseOptions = FULL_NORMALISATION,
+): (text: string) => TracedCodes {
+  return newNormaliser(options, true);
+}
+
+function newNormaliser(options: NormaliseOptions, traced: boolean): (text: string) => TracedCodes {
   let table: Table | undefined;
   let codes = new Uint16Array(1_024);
-  let starts = new Uint32Array(1_024);
-  let ends = new Uint32Array(1_024);
-  let length = 0;
-  const view = {
-    get codes() {
-      return codes;
-    },
-    get length() {
-      return length;
-    },
-    originalStart: (index: number) => starts[index] ?? 0,
-    originalEnd: (index: number) => ends[index] ?? 0,
-    text: () => codesToText(codes, length),
-  };
-
-  const reserve = (size: number): void => {
-    if (size <= codes.length) return;
-    const capacity = Math.max(size, codes.length * 2);
-    codes = grown(codes, new Uint16Array(capacity));
-    starts = grown(starts, new Uint32Array(capacity));
-    ends = grown(ends, new Uint32Array(capacity));
-  };
-  const emit = (code: number, start: number, end: number): void => {
-    if (options.spaces) {
-      if (code === SPACE && (length === 0 || codes[length - 1] === SPACE)) return;
-      // "傻 逼" is written to be read as one word; a space never separates Chinese words.
-      if (length > 1 && codes[length - 1] === SPACE && isHan(code) && isHan(codes[length - 2]!)) length -= 1;
-    }
-    codes[length] = code;
-    starts[length] = start;
-    ends[length] = end;
-    length += 1;
-  };
-  const emitText = (made: string, start: number, end: number): void => {
-    reserve(length + made.length + 64);
-    for (let i = 0; i < made.length; i++) emit(made.charCodeAt(i), start, end);
-  };
+  let starts = new Uint32Array(traced ? 1_024 : 0);
+  let ends = new Uint32Array(traced ? 1_024 : 0);
+  const { spaces } = options;
 
   return (text) => {
     table ??= tableFor(options);
     const { map, joins } = table;
-    length = 0;
-    reserve(text.length + 64);
+    let length = 0;
+    let last = 0;
     for (let i = 0; i < text.length;) {
       const code = text.charCodeAt(i);
       let next = i + 1;
-      if ((code & 0xfc00) === 0xd800 && next < text.length && (text.charCodeAt(next) & 0xfc00) === 0xdc00)
-        next += 1;
-      if (next < text.length && joins[text.charCodeAt(next)] === 1) {
-        while (next < text.length && next - i < 32 && joins[text.charCodeAt(next)] === 1) next += 1;
-        emitText(fold(text.slice(i, next), options), i, next);
-      } else if (next - i === 2) {
-        emitText(foldPoint(text.codePointAt(i)!, table, options), i, next);
-      } else {
-        const mapped = map[code]!;
-        if (mapped === EXPAND) emitText(table.expansions.get(code) ?? "", i, next);
-        else if (mapped !== DELETE) {
-          if (length >= codes.length) reserve(length + text.length - i + 64);
-          emit(mapped, i, next);
+      let single = map[code]!;
+      let made = "";
+      let count = 1;
+      if (next < text.length) {
+        const following = text.charCodeAt(next);
+        const pair = (code & 0xfc00) === 0xd800 && (following & 0xfc00) === 0xdc00;
+        if (pair) next += 1;
+        if (following >= 0x300 && (pair || joins[following] === 1)) {
+          while (next < text.length && next - i < 32 && joins[text.charCodeAt(next)] === 1) next += 1;
+          made =
+            pair && next - i === 2
+              ? foldPoint(text.codePointAt(i)!, table, options)
+              : fold(text.slice(i, next), options);
+          count = made.length;
+          single = EXPAND;
         }
+      }
+      if (single >= EXPAND) {
+        if (single === DELETE) count = 0;
+        else if (made === "" && count === 1) {
+          made = table.expansions.get(code) ?? "";
+          count = made.length;
+        }
+      }
+      if (length + count > codes.length) {
+        codes = grown(codes, new Uint16Array(Math.max(length + count, text.length + 64, codes.length * 2)));
+        if (traced) {
+          starts = grown(starts, new Uint32Array(codes.length));
+          ends = grown(ends, new Uint32Array(codes.length));
+        }
+      }
+      for (let k = 0; k < count; k++) {
+        const out = made === "" ? single : made.charCodeAt(k);
+        if (spaces) {
+          if (out === SPACE && (length === 0 || last === SPACE)) continue;
+          // "傻 逼" is written to be read as one word; a space never separates Chinese words.
+          if (last === SPACE && length > 1 && isHan(out) && isHan(codes[length - 2]!)) length -= 1;
+        }
+        codes[length] = out;
+        if (traced) {
+          starts[length] = i;
+          ends[length] = next;
+        }
+        length += 1;
+        last = out;
       }
       i = next;
     }
-    if (options.spaces && length > 0 && codes[length - 1] === SPACE) length -= 1;
-    return view;
+    if (spaces && length > 0 && last === SPACE) length -= 1;
+    return {
+      codes,
+      length,
+      originalStart: (index) => starts[index] ?? 0,
+      originalEnd: (index) => ends[index] ?? 0,
+    };
   };
 }
 

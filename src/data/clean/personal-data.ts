@@ -3,7 +3,7 @@ import { RE2JS } from "re2js";
 import { z } from "zod";
 import { UserError, errorMessage, excerpt } from "../../util/index.ts";
 import type { DialogueRecord, RecordMessage } from "../record.ts";
-import { remember, withContent } from "./messages.ts";
+import { withContent } from "./messages.ts";
 import { PERSONAL_KINDS, type PersonalFind, type PersonalKind, personalDetector } from "./personal-detect.ts";
 import { publicNumbers } from "./personal-public.ts";
 import { type Mark, type RuleDefinition, rejected } from "./rule.ts";
@@ -57,17 +57,18 @@ export const personalData: RuleDefinition<PersonalDataOptions> = {
   summary: "Personal data becomes placeholders: the same value the same placeholder within a conversation.",
   scope: "record",
   options: PersonalDataOptions,
-  start(options) {
-    const detect = remember(personalDetector(options.kinds));
+  start(options, _, texts) {
+    const detect = personalDetector(options.kinds);
+    const known = texts.slot(detect);
     const allowed = allowList(options.allow);
-    const known = publicNumbers(options.allowPublic);
+    const publicValues = publicNumbers(options.allowPublic);
     return {
-      observe(record) {
-        known.observe(record, detect);
+      observe(record, entries) {
+        publicValues.observe(record, entries.map(known));
       },
-      apply(record, notes) {
-        if (record.messages.every((message) => detect(message.content).length === 0)) return record;
-        const isPublic = known.inRecord(record, detect);
+      apply(record, notes, entries) {
+        if (entries.every((entry) => known(entry).length === 0)) return record;
+        const isPublic = publicValues.inRecord(record, entries.map(known));
         const hidden = (text: string, finds: readonly PersonalFind[]): readonly PersonalFind[] =>
           finds.filter((find) => !allowed(find.value, text.slice(find.start, find.end)) && !isPublic(find));
         const placeholders = new Map<string, string>();
@@ -87,7 +88,7 @@ export const personalData: RuleDefinition<PersonalDataOptions> = {
         for (let index = 0; index < record.messages.length; index++) {
           const message = record.messages[index]!;
           let content = message.content;
-          let finds = hidden(content, detect(content));
+          let finds = hidden(content, known(entries[index]!));
           for (const find of finds) {
             const mark = (): Mark => ({
               message: index,

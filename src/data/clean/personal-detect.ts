@@ -1,6 +1,6 @@
 /** Finds personal data in a text: the cheap look first, then one detector a kind, each linear in the text. */
 import { isIPv4, isIPv6 } from "node:net";
-import { type NormaliseOptions, normaliser } from "./normalise.ts";
+import { type NormaliseOptions, codesToText, tracingNormaliser } from "./normalise.ts";
 import { findNumbers } from "./personal-numbers.ts";
 import type { Span } from "./rule.ts";
 
@@ -30,13 +30,13 @@ const FOLDING: NormaliseOptions = {
 
 /** Finds are sorted and do not overlap; offsets are those of the text as given. */
 export function personalDetector(kinds: readonly PersonalKind[] = PERSONAL_KINDS): PersonalDetector {
-  const fold = normaliser(FOLDING);
+  const fold = tracingNormaliser(FOLDING);
   const wanted = new Set(kinds);
   return (text) => {
     if (!WORTH_A_LOOK.test(text)) return NONE;
     if (!NEEDS_FOLDING.test(text)) return detect(text, wanted);
     const folded = fold(text);
-    const finds = detect(folded.text().replace(/[\u2010-\u2015]/g, "-"), wanted);
+    const finds = detect(codesToText(folded.codes, folded.length).replace(/[\u2010-\u2015]/g, "-"), wanted);
     return finds.map((find) => ({
       ...find,
       start: folded.originalStart(find.start),

@@ -1,12 +1,15 @@
 /** Which telephone numbers and mailboxes are public: what the assistant gives out as an answer. */
 import type { DialogueRecord } from "../record.ts";
-import type { PersonalDetector, PersonalFind } from "./personal-detect.ts";
+import type { PersonalFind } from "./personal-detect.ts";
+
+/** What was found in each message of a record, in order. */
+type Finds = readonly (readonly PersonalFind[])[];
 
 export interface PublicNumbers {
   /** Counts what one more dialogue's assistant names first. */
-  observe(record: DialogueRecord, detect: PersonalDetector): void;
+  observe(record: DialogueRecord, finds: Finds): void;
   /** Tells which finds in the messages of `record` are public. */
-  inRecord(record: DialogueRecord, detect: PersonalDetector): (find: PersonalFind) => boolean;
+  inRecord(record: DialogueRecord, finds: Finds): (find: PersonalFind) => boolean;
 }
 
 /** Values remembered by `observe`; beyond it new values are not counted and stay masked. */
@@ -27,9 +30,9 @@ export function publicNumbers(options: {
   /** Value → the dialogues that name it, up to the number that makes it public. */
   const seen = new Map<string, string[]>();
   return {
-    observe(record, detect) {
+    observe(record, finds) {
       if (options.dialogues === 0) return;
-      for (const { find, place } of firstMentions(record, detect)) {
+      for (const { find, place } of firstMentions(record, finds)) {
         if (record.messages[place]?.role !== "assistant" || !canBePublic(find)) continue;
         const dialogues = seen.get(find.value);
         if (dialogues === undefined) {
@@ -39,9 +42,9 @@ export function publicNumbers(options: {
         }
       }
     },
-    inRecord(record, detect) {
+    inRecord(record, finds) {
       const values = new Set<string>();
-      for (const { find, place } of firstMentions(record, detect)) {
+      for (const { find, place } of firstMentions(record, finds)) {
         if (!canBePublic(find)) continue;
         const repeated = options.dialogues > 0 && (seen.get(find.value)?.length ?? 0) >= options.dialogues;
         if (repeated || (options.answers && isAnswer(record, find, place))) values.add(find.value);
@@ -61,13 +64,13 @@ interface Mention {
   readonly place: number;
 }
 
-function firstMentions(record: DialogueRecord, detect: PersonalDetector): readonly Mention[] {
+function firstMentions(record: DialogueRecord, finds: Finds): readonly Mention[] {
   const mentions: Mention[] = [];
   const values = new Set<string>();
   record.messages.forEach((message, place) => {
     // A tool's result is not said to anybody; what counts is who says the value first.
     if (message.role === "tool") return;
-    for (const find of detect(message.content)) {
+    for (const find of finds[place]!) {
       if (values.has(find.value)) continue;
       values.add(find.value);
       mentions.push({ find, place });

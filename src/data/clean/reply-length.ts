@@ -1,7 +1,7 @@
 /** Rule: replies outside a range of words, characters or tokens are not learned from. */
 import { z } from "zod";
 import { UserError, excerpt } from "../../util/index.ts";
-import { type ReplyProblem, isSupervised, remember, withoutReplies } from "./messages.ts";
+import { type ReplyProblem, isSupervised, withoutReplies } from "./messages.ts";
 import type { RuleDefinition } from "./rule.ts";
 import { countWords } from "./word-count.ts";
 
@@ -48,19 +48,19 @@ export const replyLength: RuleDefinition<ReplyLengthOptions> = {
   summary: "Very short and very long replies are not learned from.",
   scope: "record",
   options: ReplyLengthOptions,
-  start(options, services) {
+  start(options, services, texts) {
     const { min, max, unit, mode } = options;
-    const measure = remember(measureFor(unit, services.countTokens));
+    const measure = texts.slot(measureFor(unit, services.countTokens));
     const starts = [...new Set([...BINS, min, max + 1])].sort((a, b) => a - b);
     const counts = starts.map(() => 0);
     let tooShort = 0;
     let tooLong = 0;
     return {
-      apply(record, notes) {
+      apply(record, notes, entries) {
         const problems: ReplyProblem[] = [];
         record.messages.forEach((message, index) => {
           if (!isSupervised(message)) return;
-          const length = measure(message.content);
+          const length = measure(entries[index]!);
           const bin = starts.findLastIndex((start) => start <= length);
           counts[bin]! += 1;
           if (length >= min && length <= max) return;
@@ -70,7 +70,8 @@ export const replyLength: RuleDefinition<ReplyLengthOptions> = {
           problems.push({
             message: index,
             reason: short ? "too-short" : "too-long",
-            sentence: `the reply has ${length} ${unit} and ${short ? `fewer than ${min}` : `more than ${max}`}: ${excerpt(message.content.slice(0, 200), 60)}`,
+            sentence: () =>
+              `the reply has ${length} ${unit} and ${short ? `fewer than ${min}` : `more than ${max}`}: ${excerpt(message.content.slice(0, 200), 60)}`,
           });
         });
         return withoutReplies(record, problems, mode, notes);

@@ -1,6 +1,7 @@
 /** What a cleaning rule is: its options, what it may do to a record, and what it reports. */
 import type { z } from "zod";
 import type { DialogueRecord, SourcePlace } from "../record.ts";
+import type { TextEntry, Texts } from "./texts.ts";
 
 /** Half-open range in UTF-16 code units of one message's content. */
 export interface Span {
@@ -75,10 +76,13 @@ export interface RuleServices {
 
 /** A rule at work. It holds its own state and nothing else does. */
 export interface RunningRule {
-  /** Returns the same object where nothing was changed. Never throws, whatever the record holds. */
-  apply(record: DialogueRecord, notes: Notes): DialogueRecord | Rejected;
+  /**
+   * Returns the same object where nothing was changed. `entries` are those of the record's messages, in
+   * order. Never throws, whatever the record holds.
+   */
+  apply(record: DialogueRecord, notes: Notes, entries: readonly TextEntry[]): DialogueRecord | Rejected;
   /** A look at every record before the first `apply`, where the source can be read twice. */
-  observe?(record: DialogueRecord): void;
+  observe?(record: DialogueRecord, entries: readonly TextEntry[]): void;
   details?(): unknown;
 }
 
@@ -91,7 +95,7 @@ export interface RuleDefinition<Options> {
    */
   readonly scope: "record" | "corpus";
   readonly options: z.ZodType<Options>;
-  start(options: Options, services: RuleServices): RunningRule;
+  start(options: Options, services: RuleServices, texts: Texts): RunningRule;
 }
 
 export function rejected(reason: string, sentence: string): Rejected {

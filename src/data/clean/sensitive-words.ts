@@ -3,8 +3,14 @@ import { join } from "node:path";
 import { RE2JS } from "re2js";
 import { z } from "zod";
 import type { DialogueRecord, RecordMessage } from "../record.ts";
-import { remember, withContent } from "./messages.ts";
-import { type NormaliseOptions, normaliser } from "./normalise.ts";
+import { withContent } from "./messages.ts";
+import {
+  type NormaliseOptions,
+  type NormalisedCodes,
+  codesToText,
+  normaliser,
+  tracingNormaliser,
+} from "./normalise.ts";
 import { type RuleDefinition, type RuleServices, type Span, rejected } from "./rule.ts";
 import { type WordAction, type WordEntry, parseWordList, readWordFile } from "./word-list.ts";
 import { wordMatcher } from "./word-matcher.ts";
@@ -47,7 +53,11 @@ export interface SensitiveFind extends Span {
   readonly entry: WordEntry;
 }
 
-export type SensitiveFinder = (text: string) => readonly SensitiveFind[];
+export interface SensitiveFinder {
+  find(text: string): readonly SensitiveFind[];
+  /** The same, for a text that is normalised already, as the finder's options say. */
+  findNormalised(normal: NormalisedCodes, text: string): readonly SensitiveFind[];
+}
 
 const NONE: readonly SensitiveFind[] = [];
 const STARTER_LISTS = ["sensitive.en.txt", "sensitive.zh.txt"];
@@ -84,6 +94,7 @@ export function sensitiveFinder(
   normalisation: NormaliseOptions,
 ): SensitiveFinder {
   const normalise = normaliser(normalisation);
+  const trace = tracingNormaliser(normalisation);
   const plain = entries.flatMap((entry) =>
     "word" in entry.match ? [{ entry, word: entry.match.word }] : [],
   );
@@ -100,25 +111,35 @@ export function sensitiveFinder(
           normalisation.lowerCase ? RE2JS.CASE_INSENSITIVE : 0,
         );
 
-  return (text) => {
-    const normal = normalise(text);
+  const findNormalised = (normal: NormalisedCodes, text: string): readonly SensitiveFind[] => {
     let finds: SensitiveFind[] | undefined;
-    const add = (start: number, end: number, entry: WordEntry): void => {
-      (finds ??= []).push({ start: normal.originalStart(start), end: normal.originalEnd(end - 1), entry });
-    };
-    for (const find of matcher.find(normal.codes, normal.length))
-      add(find.start, find.end, plain[find.word]!.entry);
+    for (const { start, end, word } of matcher.find(normal.codes, normal.length)) {
+      (finds ??= []).push({ start, end, entry: plain[word]!.entry });
+    }
     if (any !== undefined) {
-      const searched = normal.text();
+      const searched = codesToText(normal.codes, normal.length);
       if (any.test(searched)) {
         for (const { entry, pattern } of patterns) {
           const match = pattern.matcher(searched);
-          while (match.find()) if (match.end() > match.start()) add(match.start(), match.end(), entry);
+          while (match.find()) {
+            if (match.end() > match.start())
+              (finds ??= []).push({ start: match.start(), end: match.end(), entry });
+          }
         }
       }
     }
-    return finds === undefined ? NONE : withoutOverlaps(finds);
+    if (finds === undefined) return NONE;
+    // Rare: only now are offsets of the original asked for.
+    const traced = trace(text);
+    return withoutOverlaps(
+      finds.map(({ start, end, entry }) => ({
+        start: traced.originalStart(start),
+        end: traced.originalEnd(end - 1),
+        entry,
+      })),
+    );
   };
+  return { find: (text) => findNormalised(normalise(text), text), findNormalised };
 }
 
 function withoutOverlaps(finds: readonly SensitiveFind[]): readonly SensitiveFind[] {
@@ -134,19 +155,21 @@ export const sensitiveWords: RuleDefinition<SensitiveWordsOptions> = {
   summary: "Insults, threats and fraud are kept out of what the model learns.",
   scope: "record",
   options: SensitiveWordsOptions,
-  start(options, services) {
-    const find = remember(sensitiveFinder(sensitiveEntries(options, services), options.normalise));
+  start(options, services, texts) {
+    const finder = sensitiveFinder(sensitiveEntries(options, services), options.normalise);
+    const full = Object.values(options.normalise).every(Boolean);
+    const find = full ? texts.normalisedSlot(finder.findNormalised) : texts.slot(finder.find);
     const actionFor = (message: RecordMessage, entry: WordEntry): WordAction | "off" => {
       const forRole = message.role === "assistant" ? options.assistant : options.user;
       return forRole === "off" ? "off" : (entry.action ?? forRole);
     };
     return {
-      apply(record, notes) {
+      apply(record, notes, entries) {
         let messages: RecordMessage[] | undefined;
         for (let index = 0; index < record.messages.length; index++) {
           const message = record.messages[index]!;
           if (message.role !== "assistant" && message.role !== "user") continue;
-          const finds = find(message.content);
+          const finds = find(entries[index]!);
           if (finds.length === 0) continue;
           const masked: SensitiveFind[] = [];
           for (const found of finds) {

@@ -1,7 +1,7 @@
 /** Rule: one message is one speaker's; "Customer: … Agent: …" in one line is turned away. */
 import { z } from "zod";
 import type { RecordMessage } from "../record.ts";
-import { remember, withContent } from "./messages.ts";
+import { withContent } from "./messages.ts";
 import { type RuleDefinition, rejected } from "./rule.ts";
 
 export const TwoSpeakersOptions = z.strictObject({
@@ -34,15 +34,15 @@ export const twoSpeakers: RuleDefinition<TwoSpeakersOptions> = {
   summary: "A message holds the words of one speaker, without a name before them.",
   scope: "record",
   options: TwoSpeakersOptions,
-  start() {
-    const labelsOf = remember(findLabels);
+  start(_, __, texts) {
+    const labelsOf = texts.slot(findLabels);
     return {
-      apply(record, notes) {
+      apply(record, notes, entries) {
         let labelled = 0;
         for (let index = 0; index < record.messages.length; index++) {
           const message = record.messages[index]!;
           if (message.role !== "user" && message.role !== "assistant") continue;
-          const labels = labelsOf(message.content);
+          const labels = labelsOf(entries[index]!);
           if (labels.length === 0) continue;
           const other = labels.find((label) => label.side !== labels[0]!.side);
           const foreign = labels[0]!.start === 0 && labels[0]!.side !== message.role;
@@ -60,7 +60,7 @@ export const twoSpeakers: RuleDefinition<TwoSpeakersOptions> = {
         if (labelled === 0) return record;
         return withoutLabels(
           record.messages,
-          labelsOf,
+          findLabels,
           (index, label) => {
             notes.count("label-removed", record, () => ({
               message: index,

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { RE2JS } from "re2js";
 import { UserError, errorMessage, excerpt, explainReadError } from "../../util/index.ts";
-import { type NormaliseOptions, normaliser } from "./normalise.ts";
+import { type NormaliseOptions, type NormalisedCodes, codesToText, normaliser } from "./normalise.ts";
 import type { Word } from "./word-matcher.ts";
 
 export type WordAction = "reject" | "mask" | "flag";
@@ -105,7 +105,7 @@ function compile(
 ): RE2JS {
   // The text is simplified before matching, so the pattern's Chinese characters must be too.
   const pattern = options.simplified
-    ? source.replace(/\p{Script=Han}/gu, (character) => normalise(character).text())
+    ? source.replace(/\p{Script=Han}/gu, (character) => normalisedText(normalise(character)))
     : source;
   try {
     const compiled = RE2JS.compile(pattern, options.lowerCase ? RE2JS.CASE_INSENSITIVE : 0);
@@ -124,4 +124,8 @@ function compile(
       cause: error,
     });
   }
+}
+
+function normalisedText({ codes, length }: NormalisedCodes): string {
+  return codesToText(codes, length);
 }
