@@ -6,7 +6,7 @@ export interface GatheredConversation {
   readonly id: string;
   /** Key of the words and roles of its longest row; equal for the same conversation. */
   readonly key: number;
-  /** Distinct word 3-grams of all its messages, hashed, ascending. */
+  /** Distinct pairs of words of all its messages, hashed, ascending. */
   readonly set: Uint32Array;
 }
 

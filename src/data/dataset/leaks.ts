@@ -12,7 +12,7 @@ export interface Leak {
   readonly dialogueId: string;
   readonly otherSplit: Split;
   readonly otherId: string;
-  /** Jaccard similarity of the word 3-grams, for near-duplicates. */
+  /** Jaccard similarity of the pairs of words, for near-duplicates. */
   readonly similarity?: number;
 }
 

@@ -1,5 +1,6 @@
 /** What `attune data prepare` can be told: one schema gives the type, the defaults and the checks. */
 import { z } from "zod";
+import { CleanConfig } from "../clean/index.ts";
 
 const share = z.number().min(0).max(1);
 
@@ -58,8 +59,7 @@ export const dataConfigSchema = z.strictObject({
   fields: z.record(z.string(), z.string()).optional(),
   /** One example a conversation with every reply supervised, or one example a reply. */
   examples: z.enum(["conversation", "reply"]).default("conversation"),
-  /** The options of the cleaning rules, checked by the cleaner. */
-  clean: z.record(z.string(), z.unknown()).default({}),
+  clean: CleanConfig.prefault({}),
   shape: shapeSchema.prefault({}),
   /** Decides every choice that is left to chance. */
   seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER).default(42),

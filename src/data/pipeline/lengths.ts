@@ -1,8 +1,9 @@
-/** Lengths of replies, conversations and token sequences, before and after cleaning. */
+/** Lengths of replies, conversations and token sequences after cleaning. */
 import type { Message } from "../../model/text/index.ts";
 import type { Manifest } from "../dataset/index.ts";
 import type { DialogueRecord } from "../record.ts";
 import { HistogramCounter, TOKEN_EDGES, TURN_EDGES, WORD_EDGES } from "./histogram.ts";
+import { type StagedRecord, exchanges } from "./source-stage.ts";
 
 export interface TokenCounter {
   /** Name of the tokenizer for the report, such as the model's. */
@@ -14,31 +15,26 @@ export interface TokenCounter {
 }
 
 export class Lengths {
-  readonly #wordsBefore = new HistogramCounter(WORD_EDGES);
-  readonly #wordsAfter = new HistogramCounter(WORD_EDGES);
-  readonly #turnsBefore = new HistogramCounter(TURN_EDGES);
-  readonly #turnsAfter = new HistogramCounter(TURN_EDGES);
+  readonly #words = new HistogramCounter(WORD_EDGES);
+  readonly #turns = new HistogramCounter(TURN_EDGES);
   readonly #tokens = new HistogramCounter(TOKEN_EDGES);
   readonly #counter: TokenCounter | undefined;
-  readonly #countWords: (text: string) => number;
-  /** Of the record at hand: cleaning leaves most replies as they were. */
-  readonly #known = new Map<string, number>();
   #overLimit = 0;
   #longest = 0;
 
-  constructor(countWords: (text: string) => number, counter: TokenCounter | undefined) {
-    this.#countWords = countWords;
+  constructor(counter: TokenCounter | undefined) {
     this.#counter = counter;
   }
 
-  before(record: DialogueRecord): void {
-    this.#known.clear();
-    this.#look(record, this.#wordsBefore, this.#turnsBefore);
-  }
-
-  /** Call right after `before` for a record that was kept. */
-  after(record: DialogueRecord): void {
-    this.#look(record, this.#wordsAfter, this.#turnsAfter);
+  /** `record` is what the last rules made of `staged`: the same texts, maybe with fewer replies to learn. */
+  add(record: DialogueRecord, staged: StagedRecord): void {
+    let reply = 0;
+    for (const [i, { role, supervised }] of staged.record.messages.entries()) {
+      if (role !== "assistant" || supervised === false) continue;
+      const words = staged.words[reply++]!;
+      if (record.messages[i]?.supervised !== false) this.#words.add(words);
+    }
+    this.#turns.add(exchanges(record));
     if (this.#counter === undefined) return;
     const tokens = this.#counter.count(record.messages);
     this.#tokens.add(tokens);
@@ -46,13 +42,11 @@ export class Lengths {
     if (this.#counter.limit !== undefined && tokens > this.#counter.limit) this.#overLimit += 1;
   }
 
-  value(): Manifest["lengths"] {
+  value(): Pick<Manifest["lengths"], "replyWordsAfter" | "turnsAfter" | "tokens"> {
     const counter = this.#counter;
     return {
-      replyWordsBefore: this.#wordsBefore.value(),
-      replyWordsAfter: this.#wordsAfter.value(),
-      turnsBefore: this.#turnsBefore.value(),
-      turnsAfter: this.#turnsAfter.value(),
+      replyWordsAfter: this.#words.value(),
+      turnsAfter: this.#turns.value(),
       ...(counter === undefined
         ? {}
         : {
@@ -65,17 +59,5 @@ export class Lengths {
             },
           }),
     };
-  }
-
-  #look(record: DialogueRecord, words: HistogramCounter, turns: HistogramCounter): void {
-    let exchanges = 0;
-    for (const { role, content, supervised } of record.messages) {
-      if (role === "user") exchanges += 1;
-      if (role !== "assistant" || supervised === false) continue;
-      let count = this.#known.get(content);
-      if (count === undefined) this.#known.set(content, (count = this.#countWords(content)));
-      words.add(count);
-    }
-    turns.add(exchanges);
   }
 }

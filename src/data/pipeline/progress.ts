@@ -1,6 +1,7 @@
 /** Progress of a preparation: which phase, how far, how fast, how long still. */
 
-export type Phase = "read" | "split" | "write" | "check";
+/** `look` is the first look at the data, where a rule needs one. */
+export type Phase = "look" | "read" | "split" | "write" | "check";
 
 export interface PrepareProgress {
   readonly phase: Phase;
@@ -41,6 +42,15 @@ export class ProgressClock {
   /** The share of the input read so far, where rows in total are not known. */
   setFraction(fraction: number): void {
     this.#fraction = fraction;
+  }
+
+  /** One step of a phase that counts no rows. */
+  advance(fraction: number | undefined): void {
+    this.#fraction = fraction;
+    const now = performance.now();
+    if (now - this.#last < this.#intervalSeconds * 1000) return;
+    this.#last = now;
+    this.#emit(now);
   }
 
   tick(): void {
