@@ -4,10 +4,12 @@ import * as zlib from "node:zlib";
 import {
   parquetMetadataAsync,
   parquetReadObjects,
+  parquetSchema,
   type AsyncBuffer,
   type ColumnMetaData,
   type Compressors,
   type FileMetaData,
+  type SchemaTree,
 } from "hyparquet";
 import { deserializeTCompactProtocol } from "hyparquet/src/thrift.js";
 import { UserError, errorMessage, formatBytes, formatCount } from "../../../util/index.ts";
@@ -18,7 +20,7 @@ import type { Row } from "./rows.ts";
 const NEXT = "Download or write the file again.";
 /** Unpacked bytes of one row group that are held in memory at once. */
 const MAX_GROUP_BYTES = 2 ** 31 - 1;
-const MAX_COLUMNS = 10_000;
+const MAX_COLUMNS = 2_000;
 /** Values of one column in one row group: run lengths can claim any number of them in a few bytes. */
 const MAX_VALUES = 2 ** 25;
 
@@ -176,7 +178,12 @@ async function readFooter(source: ParquetSource, name: string): Promise<FileMeta
       cause: error,
     });
   }
-  const broken = footerFault(metadata, source.byteLength);
+  let broken: string | undefined;
+  try {
+    broken = footerFault(metadata, source.byteLength);
+  } catch (error) {
+    broken = errorMessage(error);
+  }
   if (broken !== undefined) throw new UserError(`the footer of ${name} is broken: ${broken}`, { next: NEXT });
   for (const group of metadata.row_groups) {
     for (const { meta_data: column } of group.columns) {
@@ -190,6 +197,18 @@ async function readFooter(source: ParquetSource, name: string): Promise<FileMeta
   return metadata;
 }
 
+/** Every leaf column of the schema, and whether it holds exactly one value a row. */
+function leafPaths(root: SchemaTree): ReadonlyMap<string, boolean> {
+  const leaves = new Map<string, boolean>();
+  const walk = (node: SchemaTree, flat: boolean): void => {
+    const single = flat && node.element.repetition_type !== "REPEATED";
+    if (node.children.length === 0) leaves.set(node.path.join("\0"), single);
+    else for (const child of node.children) walk(child, single);
+  };
+  walk(root, true);
+  return leaves;
+}
+
 function footerFault(metadata: FileMetaData, bytes: number): string | undefined {
   const within = (value: unknown, most: number): boolean => {
     const number = Number(value);
@@ -197,15 +216,29 @@ function footerFault(metadata: FileMetaData, bytes: number): string | undefined 
   };
   if (!Array.isArray(metadata.row_groups) || !Array.isArray(metadata.schema))
     return "it has no schema or no row groups";
+  const leaves = leafPaths(parquetSchema(metadata));
   if (metadata.schema.length > MAX_COLUMNS) return `it names ${formatCount(metadata.schema.length)} columns`;
   let rows = 0;
   for (const group of metadata.row_groups) {
     if (!within(group.num_rows, MAX_VALUES)) return `a row group claims ${String(group.num_rows)} rows`;
     rows += Number(group.num_rows);
     if (!Array.isArray(group.columns)) return "a row group has no columns";
+    // The library starts to read columns before it looks all of them up: one that the schema does not
+    // name would leave a failing promise that nobody awaits, which ends the process.
+    const paths = group.columns.map(({ meta_data: column }) => (column?.path_in_schema ?? []).join("\0"));
+    if (
+      paths.length !== leaves.size ||
+      !paths.every((path) => leaves.has(path)) ||
+      new Set(paths).size !== paths.length
+    ) {
+      return "the columns of a row group are not those of the schema";
+    }
     let unpacked = 0;
     for (const { meta_data: column } of group.columns) {
       if (column === undefined) return "a column chunk has no description";
+      const flat = leaves.get(column.path_in_schema.join("\0")) === true;
+      if (flat && column.num_values !== group.num_rows)
+        return "a column chunk has not as many values as its row group has rows";
       if (!within(column.data_page_offset, bytes)) return "a column chunk lies outside the file";
       if (!within(column.total_compressed_size, bytes)) return "a column chunk is larger than the file";
       if (!within(column.total_uncompressed_size, 2 ** 53)) return "a column chunk has no valid size";
