@@ -1,4 +1,7 @@
 /** onnxruntime keeps the contract of a runtime; what only it can do or suffer. */
+import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CancelledError, UserError } from "../../util/index.ts";
 import { GraphBuilder } from "../graph/index.ts";
@@ -116,6 +119,24 @@ describe("onnxruntime in its thread", () => {
       "not enough memory for too big: a buffer of 256 GiB was refused. Use smaller micro-batches or shorter sequences, or close other programs.",
     );
     expect((await program.run({ x: zeros("float32", [1, 2]) })).outputs.y).toMatchObject({ shape: [] });
+  });
+
+  test("a provider that is not there is a UserError before any work begins", async () => {
+    const error: unknown = await onnxRuntime({ provider: "tensorrt" }).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(UserError);
+    expect((error as Error).message).toMatch(
+      /^onnxruntime cannot use tensorrt on this machine: .*\. Install the driver and libraries that it needs, or compute on the CPU\.$/,
+    );
+  });
+
+  test("a profile is written when the program is disposed", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "attune-test-"));
+    const program = await runtime.compile(slowGraph(1), { profile: join(folder, "trace") });
+    await program.run({ x: zeros("float32", [2, 2]) });
+    await program[Symbol.asyncDispose]();
+    const [file] = await readdir(folder);
+    expect(await readFile(join(folder, file!), "utf8")).toContain("FusedMatMul");
+    await rm(folder, { recursive: true });
   });
 
   test("a model that onnxruntime refuses names the program", async () => {

@@ -2,9 +2,17 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Graph, type Node, type Pass, makePortable, optimize, printNode } from "../graph/index.ts";
+import {
+  type Graph,
+  GraphBuilder,
+  type Node,
+  type Pass,
+  makePortable,
+  optimize,
+  printNode,
+} from "../graph/index.ts";
 import { encodeModel, writeModel } from "../onnx/index.ts";
-import type { Tensor } from "../tensor/index.ts";
+import { type Tensor, float32 } from "../tensor/index.ts";
 import { UserError, errorMessage, formatBytes } from "../../util/index.ts";
 import { physicalCores } from "./cores.ts";
 import { checkFeeds, chooseOutputs, refuseStorageTypes } from "./feeds.ts";
@@ -40,10 +48,30 @@ export async function onnxRuntime(options: OnnxRuntimeOptions = {}): Promise<Run
   const client = new WorkerClient();
   try {
     const { version } = await client.call("start", {});
-    return new OnnxRuntime(client, `onnxruntime ${version} (${provider})`, threads, provider);
+    const runtime = new OnnxRuntime(client, `onnxruntime ${version} (${provider})`, threads, provider);
+    if (provider !== "cpu") await tryProvider(runtime, provider);
+    return runtime;
   } catch (error) {
     await client.terminate();
     throw explain(error, "onnxruntime");
+  }
+}
+
+/** Compiles and runs one node, so that a provider that cannot work here says so before any real work begins. */
+async function tryProvider(runtime: Runtime, provider: Provider): Promise<void> {
+  const builder = new GraphBuilder();
+  builder.output("y", builder.neg(builder.input("x", "float32", [1])));
+  try {
+    await using program = await runtime.compile(builder.build(), { name: `a test of ${provider}` });
+    await program.run({ x: float32([1], [1]) });
+  } catch (error) {
+    const [reason] = errorMessage(error)
+      .replace(/^.*? was false\. /s, "")
+      .split("\n");
+    throw new UserError(`onnxruntime cannot use ${provider} on this machine: ${reason}`, {
+      next: "Install the driver and libraries that it needs, or compute on the CPU.",
+      cause: error,
+    });
   }
 }
 

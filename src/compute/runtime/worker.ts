@@ -55,7 +55,6 @@ function sessionOptions({
     intraOpNumThreads: threads,
     enableMemPattern: memoryPattern,
     graphOptimizationLevel: "all",
-    // Errors arrive as exceptions; a second copy on stderr helps nobody.
     logSeverityLevel: 4,
     ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
   };
@@ -71,6 +70,8 @@ type Handlers = {
 const handlers: Handlers = {
   start: async () => {
     onnx = (await import("onnxruntime-node")) as typeof Onnx;
+    // What goes wrong arrives as an exception; a second copy on stderr helps nobody.
+    onnx.env.logLevel = "fatal";
     return { version: onnx.env.versions.node ?? "" };
   },
   upload: ({ id, tensor }) => {
