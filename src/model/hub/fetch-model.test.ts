@@ -5,7 +5,7 @@ import { lstat, mkdir, mkdtemp, readFile, readdir, readlink, rm, utimes, writeFi
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { CancelledError, UserError } from "../../util/index.ts";
 import { type FetchOptions, type FetchedModel, fetchModel } from "./fetch-model.ts";
 import type { HubEvent } from "./progress.ts";
@@ -19,12 +19,14 @@ let hub: TestHub;
 let cacheFolder: string;
 let events: HubEvent[];
 beforeEach(async () => {
+  for (const name of ["HTTPS_PROXY", "https_proxy", "NODE_USE_ENV_PROXY"]) vi.stubEnv(name, undefined);
   hub = await testHub();
   hub.files = await tinyCheckpoint();
   cacheFolder = await mkdtemp(join(tmpdir(), "attune-hub-"));
   events = [];
 });
 afterEach(async () => {
+  vi.unstubAllEnvs();
   await hub.close();
   await rm(cacheFolder, { recursive: true, force: true });
 });
@@ -169,20 +171,32 @@ describe("a fetch", () => {
     expect(await readlink(join(model.folder, "model.safetensors"))).toBe(`../../blobs/${sha256(weights())}`);
   });
 
-  test("is found by Python's huggingface_hub, and finds what that left", async (ctx) => {
+  test("is found by Python's huggingface_hub, and what that fetched is found here", async (ctx) => {
     const python = process.env["ATTUNE_PYTHON"];
     if (python === undefined) return ctx.skip("ATTUNE_PYTHON names no Python with huggingface_hub");
-    await fetched();
-    const { stdout } = await promisify(execFile)(
-      python,
-      [
-        "-c",
-        "from huggingface_hub import snapshot_download; print(snapshot_download('shop/tiny', local_files_only=True))",
-      ],
-      { env: { ...process.env, HF_HUB_CACHE: cacheFolder }, timeout: 60_000 },
-    );
-    expect(stdout.trim()).toBe(join(cacheFolder, "models--shop--tiny", "snapshots", hub.commit));
-  }, 90_000);
+    const call = async (folder: string, parameters: string): Promise<string> => {
+      const code = `from huggingface_hub import snapshot_download; print(snapshot_download('shop/tiny', ${parameters}))`;
+      const environment = {
+        ...process.env,
+        HF_HUB_CACHE: folder,
+        HF_ENDPOINT: hub.endpoint,
+        HF_HUB_DISABLE_XET: "1",
+      };
+      const { stdout } = await promisify(execFile)(python, ["-c", code], {
+        env: environment,
+        timeout: 60_000,
+      });
+      return stdout.trim().split("\n").at(-1)!;
+    };
+    const ours = await fetched();
+    expect(await call(cacheFolder, "local_files_only=True")).toBe(ours.folder);
+    const theirCache = join(cacheFolder, "theirs");
+    const theirs = await call(theirCache, "token=False");
+    hub.requests.length = 0;
+    expect((await fetched("shop/tiny", { cacheFolder: theirCache, offline: true })).folder).toBe(theirs);
+    expect((await fetched("shop/tiny", { cacheFolder: theirCache })).folder).toBe(theirs);
+    expect(fileRequests()).toEqual([]);
+  }, 150_000);
 });
 
 describe("a broken transfer", () => {
@@ -506,7 +520,9 @@ describe("without a connection", () => {
       return true;
     };
     expect(await fetched("shop/tiny", {}, { attempts: 2 })).toEqual(online);
-    expect(await refusal(fetched("shop/other", gone))).toMatchSnapshot();
+    expect(await refusal(fetched("shop/other", gone))).toMatchSnapshot("unreachable");
+    vi.stubEnv("HTTPS_PROXY", "http://proxy:3128");
+    expect(await refusal(fetched("shop/other", gone))).toMatchSnapshot("unreachable behind a proxy");
   });
 });
 

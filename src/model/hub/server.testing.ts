@@ -77,7 +77,25 @@ export async function testHub(id = "shop/tiny"): Promise<TestHub> {
         return;
       }
       response.setHeader("content-type", "application/json");
-      response.end(JSON.stringify({ id, sha: hub.commit, siblings: Object.entries(hub.files).map(listed) }));
+      const details = !hub.bare && url.searchParams.get("blobs") === "true";
+      const siblings = Object.entries(hub.files).map((entry) =>
+        details ? listed(entry) : { rfilename: entry[0] },
+      );
+      response.end(JSON.stringify({ id, sha: hub.commit, siblings }));
+      return;
+    }
+    if (path === `/api/models/${id}/tree/${hub.commit}`) {
+      const tree = Object.entries(hub.files).map(([name, bytes]) => ({
+        type: "file",
+        path: name,
+        oid: gitHash(bytes),
+        size: bytes.length,
+        ...(bytes.length >= hub.largeFrom
+          ? { lfs: { oid: sha256(bytes), size: bytes.length, pointerSize: 130 } }
+          : {}),
+      }));
+      response.setHeader("content-type", "application/json");
+      response.end(JSON.stringify(tree));
       return;
     }
     const resolvePrefix = `/${id}/resolve/${hub.commit}/`;
@@ -108,12 +126,13 @@ export async function testHub(id = "shop/tiny"): Promise<TestHub> {
   }
 
   function listed([rfilename, bytes]: [string, Buffer]): object {
-    if (hub.bare) return { rfilename };
     return {
       rfilename,
       size: bytes.length,
       blobId: gitHash(bytes),
-      ...(bytes.length >= hub.largeFrom ? { lfs: { sha256: sha256(bytes), size: bytes.length } } : {}),
+      ...(bytes.length >= hub.largeFrom
+        ? { lfs: { sha256: sha256(bytes), size: bytes.length, pointerSize: 130 } }
+        : {}),
     };
   }
 
