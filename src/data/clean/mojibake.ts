@@ -1,10 +1,11 @@
 /** Text that was decoded with the wrong encoding: told by its bytes, undone where they are UTF-8. */
 import type { Span } from "./rule.ts";
 
-/** Characters that Windows-1252 puts at bytes 0x80–0x9F. Source: the Encoding standard (WHATWG). */
+/** Characters that Windows-1252 puts at bytes 0x80–0x9F; a space where it has none. Source: the Encoding standard (WHATWG). */
+const UPPER_ROWS = "€ ‚ƒ„…†‡ˆ‰Š‹Œ Ž  ‘’“”•–—˜™š›œ žŸ";
 const WINDOWS_1252: ReadonlyMap<number, number> = new Map(
-  [...new TextDecoder("windows-1252").decode(Uint8Array.from({ length: 32 }, (_, i) => 0x80 + i))].map(
-    (character, i) => [character.codePointAt(0)!, 0x80 + i],
+  [...UPPER_ROWS].flatMap((character, i) =>
+    character === " " ? [] : [[character.charCodeAt(0), 0x80 + i] as const],
   ),
 );
 const HIGH = `\u0080-\u00FF${[...WINDOWS_1252.keys()].map((code) => String.fromCharCode(code)).join("")}`;

@@ -118,7 +118,10 @@ function repair(record: DialogueRecord, options: StructureOptions, notes: Notes)
       ? turnAway("empty-reply", "the reply is empty", record.messages.length - 1)
       : turnAway("no-reply", "no reply to learn from follows a user's message", record.messages.length - 1);
   }
-  return { ...record, messages: made };
+  const untouched =
+    made.length === record.messages.length &&
+    made.every((message, index) => message === record.messages[index]);
+  return untouched ? record : { ...record, messages: made };
 }
 
 /** Takes away, or keeps as history, what the assistant says before the first question. */

@@ -1,5 +1,5 @@
 /** The word automaton against a plain search. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Word, isLetter, wordMatcher } from "./word-matcher.ts";
 
