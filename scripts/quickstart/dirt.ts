@@ -28,6 +28,29 @@ export type RowDirt =
   | "role-order"
   | "unknown-role";
 
+/** How many dialogues or rows the raw file holds of every kind of dirt. */
+export const DIALOGUE_DIRT: Readonly<Record<DialogueDirt, number>> = {
+  "personal-data": 36,
+  insult: 20,
+  html: 18,
+  "full-width": 14,
+  boilerplate: 14,
+  "invisible-characters": 8,
+  "short-reply": 14,
+  "long-reply": 6,
+  "exact-duplicate": 24,
+  "near-duplicate": 24,
+};
+export const ROW_DIRT: Readonly<Record<RowDirt, number>> = {
+  "json-syntax": 8,
+  "missing-response": 8,
+  "wrong-type": 8,
+  "empty-turn": 8,
+  "empty-response": 4,
+  "role-order": 8,
+  "unknown-role": 4,
+};
+
 type ByLanguage<T> = { readonly [L in Language]: T };
 
 const INSULTS: ByLanguage<readonly string[]> = {
@@ -116,7 +139,7 @@ export function spoil(
       );
     case "near-duplicate":
       return result(
-        messages.map((message) => ({ ...message, content: retouch(message.content, language) })),
+        messages.map((message) => ({ ...message, content: retouch(message, language) })),
         from(0),
       );
   }
@@ -180,10 +203,10 @@ function insertInvisible(text: string, rng: Random): string {
 }
 
 /** The small differences between two exports of one dialogue. */
-function retouch(text: string, language: Language): string {
-  return language === "en"
-    ? text.replace(/\.$/, "!").replaceAll("please", "pls").replaceAll("Thank you", "Thanks")
-    : text.replace(/。$/, "！").replaceAll("您", "你");
+function retouch({ role, content }: Message, language: Language): string {
+  const ended = content.replace(language === "en" ? /\.$/ : /。$/, language === "en" ? "!" : "！");
+  if (role === "assistant") return ended;
+  return language === "en" ? ended.replace("please", "pls").replace("my", "My") : ended.replace("您", "你");
 }
 
 /** One unreadable line made from a good row. */

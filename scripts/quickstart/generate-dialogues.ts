@@ -3,36 +3,21 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Random, random, writeFileAtomic } from "../../src/util/index.ts";
 import type { Language } from "./compose.ts";
-import { type DialogueDirt, type RowDirt, breakRow, spoil, toLines } from "./dirt.ts";
+import {
+  DIALOGUE_DIRT,
+  type DialogueDirt,
+  ROW_DIRT,
+  type RowDirt,
+  breakRow,
+  spoil,
+  toLines,
+} from "./dirt.ts";
 import { writeReadme } from "./readme.ts";
 import { type ShopDialogue, dialogueSource, toRows } from "./teashop-dialogues.ts";
 
 const SEED = 20_260_101;
-const CLEAN = 460;
+const CLEAN = 480;
 const VALIDATION_SHARE = 0.13;
-
-/** How many dialogues or rows the raw file holds of every kind of dirt. */
-export const DIALOGUE_DIRT: Readonly<Record<DialogueDirt, number>> = {
-  "personal-data": 36,
-  insult: 20,
-  html: 18,
-  "full-width": 14,
-  boilerplate: 14,
-  "invisible-characters": 8,
-  "short-reply": 14,
-  "long-reply": 6,
-  "exact-duplicate": 24,
-  "near-duplicate": 24,
-};
-export const ROW_DIRT: Readonly<Record<RowDirt, number>> = {
-  "json-syntax": 8,
-  "missing-response": 8,
-  "wrong-type": 8,
-  "empty-turn": 8,
-  "empty-response": 4,
-  "role-order": 8,
-  "unknown-role": 4,
-};
 
 /** A stretch of lines of the raw file that stay together, and which of them carry which dirt. */
 interface Block {

@@ -1,5 +1,5 @@
 /** The README.md beside the embedded dialogues: what they are, how they were made, how many there are. */
-import { DIALOGUE_DIRT, ROW_DIRT } from "./generate-dialogues.ts";
+import { DIALOGUE_DIRT, ROW_DIRT } from "./dirt.ts";
 import { type ShopDialogue, toRows } from "./teashop-dialogues.ts";
 
 const DIRT_MEANING: Readonly<Record<string, string>> = {
@@ -31,6 +31,7 @@ export function writeReadme(
 ): string {
   const rowsOf = (dialogues: readonly ShopDialogue[]): number => dialogues.flatMap(toRows).length;
   const rawDialogues = clean.length + Object.values(DIALOGUE_DIRT).reduce((sum, count) => sum + count, 0);
+  const copies = DIALOGUE_DIRT["exact-duplicate"] + DIALOGUE_DIRT["near-duplicate"];
   const rawLines = files.get("dialogues.jsonl")!.trimEnd().split("\n").length;
   const dirtLines = Object.entries(JSON.parse(files.get("dirt.json")!) as Record<string, readonly number[]>);
   const intents = [...new Set(clean.map(({ intent }) => intent))].sort();
@@ -47,7 +48,7 @@ The sentences stand in \`scripts/quickstart/phrases/teashop.{en,zh}.txt\`, the f
 
 | file | what | dialogues | lines |
 |---|---|---|---|
-| dialogues.jsonl | the raw export, with the dirt that real data has | ${rawDialogues} and ${Object.values(ROW_DIRT).reduce((sum, n) => sum + n, 0)} broken lines | ${rawLines} |
+| dialogues.jsonl | the raw export, with the dirt that real data has | ${rawDialogues} (${copies} of them copies) and ${Object.values(ROW_DIRT).reduce((sum, n) => sum + n, 0)} broken lines | ${rawLines} |
 | train.jsonl | clean, for training | ${train.length} | ${rowsOf(train)} |
 | validation.jsonl | clean, other dialogues | ${validation.length} | ${rowsOf(validation)} |
 | dirt.json | which lines (from 1) of dialogues.jsonl carry which dirt | | |

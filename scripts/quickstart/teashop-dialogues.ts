@@ -33,8 +33,8 @@ const INTENT_SHARES: Readonly<Record<string, number>> = {
   loyalty_points: 5,
   opening_hours: 4,
   invoice: 4,
-  warranty: 2,
-  gift_wrapping: 2,
+  warranty: 3,
+  gift_wrapping: 3,
 };
 
 /** Above this share of common 4-character pieces two dialogues count as near-duplicates. */

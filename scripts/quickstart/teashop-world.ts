@@ -112,9 +112,12 @@ export function drawTeashopSlots(shop: Shop, flow: Flow, language: Language, rng
     products.filter(({ id }) => ["tea-strainer", "tea-tin", "bamboo-whisk"].includes(id)),
   );
   const soldOut = products.find(({ stock }) => stock === 0)!;
-  const item = flow.item === "ware" ? ware : flow.item === "device" ? device : rng.pick(inStock);
-  const item2 = rng.pick(inStock.filter((product) => product !== item));
   const { shipping, express, gift } = policies;
+  // Who waits for a late parcel may ask for the shipping fee, so there must have been one.
+  const limit = flow.late ? shipping.freeFrom[currency] / 2 : Number.POSITIVE_INFINITY;
+  const orderable = inStock.filter(({ price }) => price[currency] < limit);
+  const item = flow.item === "ware" ? ware : flow.item === "device" ? device : rng.pick(orderable);
+  const item2 = rng.pick(orderable.filter((product) => product !== item));
   const goods = item.price[currency] + item2.price[currency];
   const total =
     Math.round((goods < shipping.freeFrom[currency] ? goods + shipping.fee[currency] : goods) * 100) / 100;

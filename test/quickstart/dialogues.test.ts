@@ -3,11 +3,8 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import {
-  DIALOGUE_DIRT,
-  ROW_DIRT,
-  buildQuickstartFiles,
-} from "../../scripts/quickstart/generate-dialogues.ts";
+import { DIALOGUE_DIRT, ROW_DIRT } from "../../scripts/quickstart/dirt.ts";
+import { buildQuickstartFiles } from "../../scripts/quickstart/generate-dialogues.ts";
 import { type DialogueRow, piecesOf, similarity } from "../../scripts/quickstart/teashop-dialogues.ts";
 import { priceText, readShop } from "../../scripts/quickstart/teashop-world.ts";
 
@@ -60,7 +57,7 @@ describe("the raw dialogues", () => {
   const ids = [...intentOf.keys()].filter((id): id is string => typeof id === "string");
 
   it("are at least 600 in at least 8 intents, both languages with 40 % or more", () => {
-    expect(ids.length).toBeGreaterThanOrEqual(600);
+    expect(ids.filter((id) => !id.endsWith("-copy")).length).toBeGreaterThanOrEqual(600);
     expect(new Set(intentOf.values()).size).toBeGreaterThanOrEqual(8);
     for (const language of ["en", "zh"]) {
       expect(ids.filter((id) => languageOf(id) === language).length / ids.length).toBeGreaterThanOrEqual(0.4);
@@ -129,7 +126,7 @@ describe("the raw dialogues", () => {
     );
     check(
       "near-duplicate",
-      (copy, original) => similarity(piecesOf(messagesOf(copy)), piecesOf(messagesOf(original))) > 0.55,
+      (copy, original) => similarity(piecesOf(messagesOf(copy)), piecesOf(messagesOf(original))) > 0.7,
     );
   });
 });
