@@ -65,6 +65,12 @@ const digitsRule: WordRule = { steps: [{ type: "Digits", individual_digits: true
 const llama3Rule: WordRule = { steps: [split(llama3), bytes(false)], ignoreMerges: true, addsBos: true };
 const qwen2Rule: WordRule = { normalizer: { type: "NFC" }, steps: [split(qwen2), bytes(false)] };
 
+const cjk = "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+";
+const deepSeekMarks = "\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]+";
+
+const rulesFor = (rule: WordRule, names: string): (readonly [string, WordRule])[] =>
+  names.split(" ").map((name) => [name, rule]);
+
 /**
  * `tokenizer.ggml.pre` → how words are cut, as in the models' own tokenizer.json. Source: llama.cpp's
  * `llama_vocab::impl::load` for the names and the expressions of each.
@@ -82,17 +88,29 @@ const wordRules: ReadonlyMap<string, WordRule> = new Map<string, WordRule>([
       ],
     },
   ],
-  ...["gpt-2", "phi-2", "jina-es", "jina-de", "mpt", "olmo", "roberta-bpe"].map(
-    (name) => [name, gpt2Rule] as const,
+  ...rulesFor(gpt2Rule, "gpt-2 phi-2 mpt olmo jais trillion gigachat mellum a.x-4.0 granite-docling"),
+  ...rulesFor(digitsRule, "smollm starcoder refact command-r codeshell exaone minerva-7b mellum2"),
+  ...rulesFor(llama3Rule, "llama-bpe llama3 llama-v3 falcon3 pixtral midm-2.0 lfm2"),
+  ...rulesFor({ steps: [split(llama3), bytes(false)] }, "smaug-bpe dbrx"),
+  ...rulesFor(qwen2Rule, "qwen2 deepseek-r1-qwen megrez kormo f2llmv2"),
+  ...rulesFor({ steps: [split(qwen2), bytes(false)] }, "stablelm2 hunyuan solar-open grok-2"),
+  ...rulesFor({ steps: [split(tekken), bytes(false)], ignoreMerges: true, addsBos: true }, "tekken"),
+  ...rulesFor(
+    { steps: [split("\\p{N}{1,3}"), split(llama3.replace("{1,3}", "+")), bytes(false)], ignoreMerges: true },
+    "minicpm5",
   ),
-  ...["smollm", "starcoder", "refact", "command-r", "codeshell", "exaone"].map(
-    (name) => [name, digitsRule] as const,
+  ...rulesFor(
+    { steps: ["[\r\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", cjk, "\\p{N}"].map(split).concat(bytes(false)) },
+    "deepseek-coder",
   ),
-  ...["llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral"].map((name) => [name, llama3Rule] as const),
-  ["smaug-bpe", { steps: [split(llama3), bytes(false)] }],
-  ["dbrx", { steps: [split(llama3), bytes(false)] }],
-  ...["qwen2", "deepseek-r1-qwen", "megrez"].map((name) => [name, qwen2Rule] as const),
-  ["tekken", { steps: [split(tekken), bytes(false)], ignoreMerges: true, addsBos: true }],
+  ...rulesFor(
+    {
+      steps: ["[\r\n]", "\\s?[\\p{Lu}\\p{Ll}\\p{Lt}]+", deepSeekMarks, "\\s+$", cjk, "\\p{N}+"]
+        .map(split)
+        .concat(bytes(false)),
+    },
+    "deepseek-llm",
+  ),
 ]);
 
 const control = 3;

@@ -329,6 +329,29 @@ describe("templates", () => {
     );
   });
 
+  it("that move the system message into the last question give each reply the history it will be served with", () => {
+    const nemo = rendererFor(
+      "{% set system = messages[0]['content'] if messages[0]['role'] == 'system' else '' %}{{ bos_token }}" +
+        "{% for m in messages %}{% if m['role'] == 'user' %}{{ '[INST]' + (system + '\\n\\n' if loop.last and system else '') + m['content'] + '[/INST]' }}" +
+        "{% elif m['role'] == 'assistant' %}{{ m['content'] + eos_token }}{% endif %}{% endfor %}",
+    );
+    const messages = [system("Be kind."), user("one"), reply("two"), user("three"), reply("four")];
+    const rendered = nemo.training(messages, 1_000);
+    expect(rendered.perReply).toBe(true);
+    expect(
+      rendered.sequences.map((sequence) => [tokenizer.decode(sequence.ids), supervised(sequence)]),
+    ).toEqual([
+      ["<|endoftext|>[INST]Be kind.\n\none[/INST]two<|im_end|>", ["two<|im_end|>"]],
+      [
+        "<|endoftext|>[INST]one[/INST]two<|im_end|>[INST]Be kind.\n\nthree[/INST]four<|im_end|>",
+        ["four<|im_end|>"],
+      ],
+    ]);
+    const prompt = nemo.prompt(messages.slice(0, 4));
+    expect(Array.from(rendered.sequences[1]!.ids.subarray(0, prompt.length))).toEqual(prompt);
+    expect(nemo.training(messages.slice(1), 1_000)).toMatchObject({ perReply: false });
+  });
+
   it("that cannot be parsed are refused", () => {
     expect(() => rendererFor("{% if %}")).toThrow(/chat template cannot be read/);
     expect(() => rendererFor("x".repeat(500_001))).toThrow(/500001 characters/);

@@ -153,7 +153,9 @@ function sequence(
   end: number,
   replies: readonly number[],
 ): RenderedSequence | undefined {
-  const whole = conversation.text(end + 1);
+  // The only target is the last turn: what the template writes for it needs no comparing.
+  const whole =
+    replies.length === 1 && replies[0] === end ? conversation.reply(end).text : conversation.text(end + 1);
   const starts = new Set(replyStarts(conversation, whole, end + 1));
   const spans: { start: number; end: number; stopId: number }[] = [];
   for (const index of replies) {

@@ -62,27 +62,36 @@ export function turnReader(
     const write = separator === undefined ? renders : withSeparator(renders, separator);
 
     const text = (count: number): string => write(marked.slice(0, count), false);
-    /** From the end of the prompt to the content, as the template writes it before `count`'s reply. */
-    const header = (count: number, before: string): string => {
+    /** The conversation with a stand-in for `count`'s reply, up to where its content starts. */
+    const upToContent = (count: number): string => {
       const shown = write([...marked.slice(0, count), { role: "assistant", content: probe }], false);
-      const at = shown.indexOf(probe, before.length);
-      if (!shown.startsWith(before) || at < 0) throw templateMismatch(before, shown);
-      return shown.slice(before.length, at);
+      const at = shown.lastIndexOf(probe);
+      if (at < 0) throw templateMismatch(probe, shown);
+      return shown.slice(0, at);
     };
     const prompt = (count: number): string => {
       const before = write(marked.slice(0, count), true);
       if (hasPrompt) return before;
       // A template that writes no generation prompt still opens the reply's turn: that opening is the prompt.
-      const opening = header(count, before);
-      return opening.trim() === "" ? before : before + opening;
+      const opened = upToContent(count);
+      return opened.startsWith(before) && opened.slice(before.length).trim() !== "" ? opened : before;
     };
     const reply = (index: number): MarkedReply => {
       const before = prompt(index);
-      const shown = text(index + 1);
-      if (!shown.startsWith(before)) throw templateMismatch(before, shown);
-      // What stands between prompt and content counts only where a special token in it could be taken for the stop.
-      const opening = openingHasSpecial ? header(index, before) : "";
-      const content = before.length + (shown.startsWith(opening, before.length) ? opening.length : 0);
+      let shown = text(index + 1);
+      let content = before.length;
+      if (!shown.startsWith(before)) {
+        const opened = upToContent(index);
+        const turnMark = before.slice(behindContents(before, marked.slice(0, index)));
+        // Templates that move the system message into the last question write another history once it is answered.
+        // The reply then goes on from the prompt, as it will when served, if its turn opens in the same way.
+        if (!opened.endsWith(turnMark) || !shown.startsWith(opened)) throw templateMismatch(before, shown);
+        shown = before + shown.slice(opened.length);
+      } else if (openingHasSpecial) {
+        // A special token between prompt and content is not the one that ends the reply.
+        const opened = upToContent(index);
+        if (opened.startsWith(before) && shown.startsWith(opened)) content = opened.length;
+      }
       const stop = firstSpecial(tokenizer, marks, shown, content);
       if (stop === undefined) throw noStop();
       return { start: before.length, end: stop.end, text: shown, stopId: stop.id };
@@ -91,6 +100,13 @@ export function turnReader(
   };
 
   return { stopId: open([question, { role: "assistant", content: "b" }]).reply(1).stopId, open };
+}
+
+/** The offset in `prompt` behind the last message's content. */
+function behindContents(prompt: string, messages: readonly Message[]): number {
+  const last = messages.at(-1)?.content.trim() ?? "";
+  const at = prompt.lastIndexOf(last);
+  return at < 0 ? 0 : at + last.length;
 }
 
 /** The first special token at or behind `from` that the template wrote, not a message. */
