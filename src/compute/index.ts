@@ -5,6 +5,7 @@ export {
   GraphBuilder,
   GraphError,
   addDims,
+  bindInputs,
   broadcastShapes,
   canonical,
   evaluateDim,

@@ -20,6 +20,7 @@ export type { Graph, Node, Op, OpAttributes, Value } from "./graph.ts";
 export { opTable } from "./ops/index.ts";
 export type { OpSpec, OpTable } from "./op-spec.ts";
 export {
+  bindInputs,
   foldConstants,
   fuse,
   makePortable,

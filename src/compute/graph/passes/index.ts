@@ -7,6 +7,7 @@ import { fuse } from "./fuse.ts";
 import type { Pass } from "./rewrite.ts";
 import { simplify } from "./simplify.ts";
 
+export { bindInputs } from "./bind-inputs.ts";
 export { mergeCommonSubexpressions } from "./common-subexpressions.ts";
 export { removeDeadCode } from "./dead-code.ts";
 export { foldConstants } from "./fold-constants.ts";

@@ -9,6 +9,7 @@ import {
   GraphBuilder,
   type Pass,
   type Value,
+  bindInputs,
   foldConstants,
   fuse,
   makePortable,
@@ -301,6 +302,32 @@ describe("makePortable", () => {
       output z = Mul_r7
       output s = Mul_r9"
     `);
+  });
+});
+
+describe("bindInputs", () => {
+  const graph = build((g) => ({
+    y: g.matmul(g.input("x", "float32", ["T", 2]), g.input("w", "float32", [2, 2])),
+  }));
+
+  test("makes constants of inputs", () => {
+    const w = float32([2, 2], [1, 2, 3, 4]);
+    const bound = bindInputs(graph, new Map([["w", w]]));
+    expect(printGraph(bound)).toMatchInlineSnapshot(`
+      "input x: float32[T, 2]
+      constant w: float32[2, 2] = {1, 2, 3, 4}
+      MatMul_0: float32[T, 2] = MatMul(x, w)
+      output y = MatMul_0"
+    `);
+    const x = widen(float32([1, 2], [5, 6]));
+    expect(interpret(bound, { x })).toEqual(interpret(graph, { x, w: widen(w) }));
+  });
+
+  test("refuses another shape, an open shape and an unknown name", () => {
+    const bind = (name: string) => () => bindInputs(graph, new Map([[name, float32([1, 2], [1, 2])]]));
+    expect(bind("w")).toThrow("the input w: float32[2, 2] cannot be bound to float32[1, 2]");
+    expect(bind("x")).toThrow("the input x: float32[T, 2] cannot be bound to float32[1, 2]");
+    expect(bind("v")).toThrow("there is no input v to bind");
   });
 });
 
