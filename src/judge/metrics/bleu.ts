@@ -69,7 +69,8 @@ export function ngramStatistics(
   for (let order = 0; order < maxOrder; order++) {
     let matched = 0;
     for (const [gram, count] of predicted[order]!) {
-      const most = Math.max(0, ...expected.map((counts) => counts[order]!.get(gram) ?? 0));
+      let most = 0;
+      for (const counts of expected) most = Math.max(most, counts[order]!.get(gram) ?? 0);
       matched += Math.min(count, most);
     }
     matches.push(matched);

@@ -52,7 +52,8 @@ export interface PairedTest {
   /**
    * How often chance alone would give so large a difference, by sacreBLEU's definition: among resamples, the share
    * whose absolute difference, less the mean absolute difference, exceeds the observed one; one is added to both
-   * counts. Small means that the systems differ.
+   * counts. Small means that the systems differ. One exception: systems that score the same in every resample get 1,
+   * where sacreBLEU's strict comparison would give its smallest value.
    */
   readonly pValue: number;
   /** Share of resamples in which the system scores higher; ties count half. */
@@ -94,7 +95,7 @@ export function pairedFromDraws(
     baseline: intervalOf(baseScore, baseScores),
     system: intervalOf(systemScore, systemScores),
     difference: intervalOf(systemScore - baseScore, differences),
-    pValue: (beyond + 1) / (absolute.length + 1),
+    pValue: absolute.every((value) => value === 0) ? 1 : (beyond + 1) / (absolute.length + 1),
     wins: differences.length === 0 ? 0.5 : won / differences.length,
   };
 }

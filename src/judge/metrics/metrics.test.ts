@@ -167,6 +167,7 @@ describe("bootstrap", () => {
     const same = pairedBootstrap(rows, rows, meanOfSums);
     expect(same.difference).toEqual({ score: 0, mean: 0, low: 0, high: 0 });
     expect(same.wins).toBe(0.5);
+    expect(same.pValue).toBe(1);
     const test = pairedBootstrap(rows, better, meanOfSums);
     expect(test.pValue).toBeLessThan(0.01);
     expect(test.wins).toBe(1);

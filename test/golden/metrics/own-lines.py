@@ -100,4 +100,9 @@ PAIRS = [
     ("\ufeffbyte order mark", ["byte order mark"]),
     ("next\u0085line and\u2028separator", ["next line and separator"]),
     ("control \x1c separator \x1f here", ["control separator here"]),
+    # Lines whose longest common subsequence is not unique: which one is taken changes ROUGE-Lsum.
+    ("we check today today\nnumber please order we", ["we can can number\ncheck order order your"]),
+    ("today please your please\norder please number please", ["check please today number\nnumber number please check"]),
+    ("please order order today\norder your please number", ["number please please please\nyour number check order"]),
+    ("your can check order\nyour your we today", ["can number we your\ncan we we order"]),
 ]
