@@ -14,7 +14,9 @@ export function formatBytes(bytes: number): string {
     value /= 1024;
     unit += 1;
   }
-  return unit === 0 ? `${value} B` : `${value.toPrecision(3)} ${units[unit]}`;
+  if (unit === 0) return `${value} B`;
+  // Three digits, but 1,010 KiB rather than 1.01e+3 KiB.
+  return `${Math.abs(value) < 999.5 ? value.toPrecision(3) : formatCount(value)} ${units[unit]}`;
 }
 
 /** Seconds as "850 ms", "12.3 s", "4 min 05 s", "2 h 10 min". */

@@ -29,3 +29,5 @@ export type { StagedFolder } from "./staging.ts";
 export { LineWriter, openFileSink } from "./writer.ts";
 export type { OpenSink, Sink, WrittenFile } from "./writer.ts";
 export { renderReport } from "./report/index.ts";
+export { checkDataset, diffDatasets } from "./check.ts";
+export type { DatasetCheck, DatasetDiff } from "./check.ts";

@@ -129,7 +129,7 @@ function warningsFor(manifest: Manifest): Manifest["warnings"] {
   if (train.examples < ENOUGH_EXAMPLES) {
     warn(
       `Train has ${formatCount(train.examples)} examples (${formatCount(train.replies)} replies); ${formatCount(ENOUGH_EXAMPLES)} or more are advised.`,
-      "Add sources, or relax the rules that removed most: the waterfall above shows which.",
+      "Add sources, or relax the rules that removed most: the steps from raw to kept show which.",
     );
   }
   const { balance, long, split, mix } = manifest.shape;
@@ -155,10 +155,10 @@ function warningsFor(manifest: Manifest): Manifest["warnings"] {
     ["Validation", validation, split.fractions.validation],
     ["Test", test, split.fractions.test],
   ] as const) {
-    const all = train.examples + validation.examples + test.examples;
-    if (share > 0 && part.examples < 0.5 * share * all) {
+    const all = train.replies + validation.replies + test.replies;
+    if (share > 0 && part.replies < 0.5 * share * all) {
       warn(
-        `${name} has ${formatCount(part.examples)} examples, less than half of the share wanted.`,
+        `${name} has ${formatCount(part.replies)} replies, less than half of the share wanted.`,
         split.nearDuplicatesMoved > 0
           ? `${formatCount(split.nearDuplicatesMoved)} conversations were moved to train because they are nearly the same as others: the data repeats itself.`
           : "Add conversations.",
@@ -186,9 +186,13 @@ function warningsFor(manifest: Manifest): Manifest["warnings"] {
       `Training drops their oldest turns; the longest has ${formatCount(tokens.longest)} tokens.`,
     );
   }
-  for (const source of manifest.sources) {
-    if (source.skipped !== undefined)
-      warn(`${source.name} was skipped: ${source.skipped}`, "Leave it out or mend it.");
+  const skipped = manifest.sources.filter((source) => source.skipped !== undefined);
+  if (skipped.length > 0) {
+    const names = skipped.slice(0, 5).map((source) => source.name.split(/[/\\]/).slice(-2).join("/"));
+    warn(
+      `${formatCount(skipped.length)} ${skipped.length === 1 ? "file was" : "files were"} skipped: ${names.join(", ")}${skipped.length > 5 ? " …" : ""}.`,
+      "The list of sources gives the reasons; name a file by itself and force its layout to read it.",
+    );
   }
   return warnings;
 }

@@ -1,7 +1,7 @@
-/** Texts as sets of hashed word 3-grams: what "nearly the same conversation" is measured on. */
+/** Texts as sets of hashed word pairs: what "nearly the same conversation" is measured on. */
 
-/** Words a shingle spans. A shorter message is one shingle of the words it has. */
-export const SHINGLE_WORDS = 3;
+/** Words a shingle spans, as in the cleaning rule. A message of one word is one shingle. */
+export const SHINGLE_WORDS = 2;
 
 const SEPARATOR = 0;
 const WORD = 1;

@@ -6,7 +6,7 @@ export const SPLITS = ["train", "validation", "test"] as const;
 export type Split = (typeof SPLITS)[number];
 
 export interface SplitOptions {
-  /** Shares of the examples; they sum to 1. A share of 0 leaves that split empty. */
+  /** Shares of the labels, one a reply; they sum to 1. A share of 0 leaves that split empty. */
   readonly fractions: { readonly [S in Split]: number };
   readonly seed: number;
 }

@@ -1,7 +1,7 @@
 /** The report's pictures: bars beside their names, and histograms, as inline SVG. */
 import { formatCount, formatPercent } from "../../../util/index.ts";
 import type { Histogram } from "../manifest.ts";
-import { type Markup, NOTHING, html } from "./html.ts";
+import { type Markup, NOTHING, markup } from "./html.ts";
 
 export interface BarPart {
   /** Where the part begins and how wide it is: shares of the whole width. */
@@ -28,7 +28,7 @@ export function bar(options: {
       const [y, height] = part.half === "upper" ? [0, 8] : part.half === "lower" ? [10, 8] : [2, 14];
       // A sliver stays visible.
       const width = Math.max(part.width * 1000, 2);
-      return html`<rect
+      return markup`<rect
         class="f-${part.tone}"
         x="${fixed(part.from * 1000)}"
         y="${y}"
@@ -39,15 +39,15 @@ export function bar(options: {
   const limit =
     options.limit === undefined
       ? NOTHING
-      : html`<line
+      : markup`<line
           class="s-limit"
           x1="${fixed(options.limit * 1000)}"
           x2="${fixed(options.limit * 1000)}"
           y1="-3"
           y2="21"
         />`;
-  const detail = options.detail === undefined ? NOTHING : html` <small>${options.detail}</small>`;
-  return html`<div class="bar${options.total === true ? " total" : ""}">
+  const detail = options.detail === undefined ? NOTHING : markup` <small>${options.detail}</small>`;
+  return markup`<div class="bar${options.total === true ? " total" : ""}">
     <span class="name"><bdi>${options.name}</bdi></span
     ><svg viewBox="0 0 1000 18" preserveAspectRatio="none" role="img" aria-label="${options.label}">
       ${parts}${limit}</svg
@@ -61,11 +61,11 @@ export function legend(
   const items = entries.map(({ tone, text }) => {
     const sign =
       tone === "limit"
-        ? html`<line class="s-limit" x1="5" x2="5" y1="-1" y2="11" />`
-        : html`<rect class="f-${tone}" width="10" height="10" rx="2" />`;
-    return html`<li><svg viewBox="0 0 10 10" aria-hidden="true">${sign}</svg>${text}</li>`;
+        ? markup`<line class="s-limit" x1="5" x2="5" y1="-1" y2="11" />`
+        : markup`<rect class="f-${tone}" width="10" height="10" rx="2" />`;
+    return markup`<li><svg viewBox="0 0 10 10" aria-hidden="true">${sign}</svg>${text}</li>`;
   });
-  return html`<ul class="legend">
+  return markup`<ul class="legend">
     ${items}
   </ul>`;
 }
@@ -98,7 +98,7 @@ export function histogramChart(options: {
   const y = (count: number): number => HEIGHT - BOTTOM - (count / top) * (HEIGHT - BOTTOM - TOP);
   const grid = [0.5, 1].map((part) => {
     const at = fixed(y(top * part));
-    return html`<line class="grid" x1="${LEFT}" x2="${WIDTH - 6}" y1="${at}" y2="${at}" /><text
+    return markup`<line class="grid" x1="${LEFT}" x2="${WIDTH - 6}" y1="${at}" y2="${at}" /><text
         x="${LEFT - 6}"
         y="${fixed(y(top * part) + 3.5)}"
         text-anchor="end"
@@ -112,18 +112,18 @@ export function histogramChart(options: {
     const column = (count: number, inset: number, kind: string): Markup =>
       count === 0
         ? NOTHING
-        : html`<rect
+        : markup`<rect
             class="f-${kind}"
             x="${fixed(x + inset)}"
             width="${fixed(step - 2 * inset)}"
             y="${fixed(Math.min(y(count), HEIGHT - BOTTOM - 1))}"
             height="${fixed(Math.max(1, HEIGHT - BOTTOM - y(count)))}"
           />`;
-    const title = html`<title>
+    const title = markup`<title>
       ${binName(from, to)} ${options.unit}:
       ${formatCount(front.counts[i]!)}${back === undefined ? "" : ` (before: ${formatCount(back.counts[i]!)})`}
     </title>`;
-    return html`<g
+    return markup`<g
       >${title}${back === undefined ? NOTHING : column(back.counts[i]!, 1, "ghost")}${column(front.counts[i]!, back === undefined ? 1.5 : step * 0.22, tone)}</g
     >`;
   });
@@ -131,7 +131,7 @@ export function histogramChart(options: {
   const every = step < 24 ? 2 : 1;
   const labels = edges.map((from, i) =>
     i % every === 0
-      ? html`<text x="${fixed(LEFT + (i + 0.5) * step)}" y="${HEIGHT - BOTTOM + 14}" text-anchor="middle"
+      ? markup`<text x="${fixed(LEFT + (i + 0.5) * step)}" y="${HEIGHT - BOTTOM + 14}" text-anchor="middle"
           >${binLabel(edges, i, last < front.edges.length - 1)}</text
         >`
       : NOTHING,
@@ -140,14 +140,14 @@ export function histogramChart(options: {
   const limit =
     limitAt < 0
       ? NOTHING
-      : html`<line
+      : markup`<line
           class="s-limit"
           x1="${fixed(LEFT + limitAt * step)}"
           x2="${fixed(LEFT + limitAt * step)}"
           y1="${TOP}"
           y2="${HEIGHT - BOTTOM}"
         />`;
-  return html`<svg class="chart" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${options.label}">
+  return markup`<svg class="chart" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${options.label}">
     ${grid}${columns}
     <line class="axis" x1="${LEFT}" x2="${WIDTH - 6}" y1="${HEIGHT - BOTTOM}" y2="${HEIGHT - BOTTOM}" />
     ${labels}${limit}

@@ -1,12 +1,12 @@
 /** Examples of a rule: the text around what was found, with the match marked. */
 import type { Manifest, RuleSection } from "../manifest.ts";
-import { type Markup, NOTHING, html } from "./html.ts";
+import { type Markup, NOTHING, markup } from "./html.ts";
 
 type RuleExample = RuleSection["examples"][number];
 
 export function exampleList(examples: readonly RuleExample[]): Markup {
   if (examples.length === 0) return NOTHING;
-  return html`<ul class="examples">
+  return markup`<ul class="examples">
     ${examples.map(exampleItem)}
   </ul>`;
 }
@@ -16,9 +16,9 @@ function exampleItem(example: RuleExample): Markup {
   const before = text.slice(0, start);
   const match = text.slice(start, end);
   const after = text.slice(end);
-  const marked = match === "" ? NOTHING : html`<mark>${match}</mark>`;
-  const shown = text === "" ? html`<em>(empty)</em>` : html`${before}${marked}${after}`;
-  return html`<li>
+  const marked = match === "" ? NOTHING : markup`<mark>${match}</mark>`;
+  const shown = text === "" ? markup`<em>(empty)</em>` : markup`${before}${marked}${after}`;
+  return markup`<li>
     <span class="meta">${humanName(example.reason)} · ${example.role} · ${placeName(example.source)}</span
     ><bdi class="text">${shown}</bdi>
   </li>`;

@@ -26,13 +26,15 @@ export interface Markup {
 
 type Value = string | number | undefined | Markup | readonly Markup[];
 
-/** Tagged template: texts and numbers are escaped; markup and lists of markup stand as they are. */
-export function html(parts: TemplateStringsArray, ...values: readonly Value[]): Markup {
-  let markup = parts[0]!;
+/**
+ * Tagged template, not called html so that no formatter adds spaces inside.
+ * texts and numbers are escaped; markup and lists of markup stand as they are. */
+export function markup(parts: TemplateStringsArray, ...values: readonly Value[]): Markup {
+  let made = parts[0]!;
   for (const [i, value] of values.entries()) {
-    markup += shown(value) + parts[i + 1]!;
+    made += shown(value) + parts[i + 1]!;
   }
-  return { markup };
+  return { markup: made };
 }
 
 export const NOTHING: Markup = { markup: "" };

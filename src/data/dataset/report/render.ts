@@ -1,7 +1,7 @@
 /** The whole report as one HTML file: no script, no request, nothing but what dataset.json holds. */
 import { formatCount } from "../../../util/index.ts";
 import type { Manifest } from "../manifest.ts";
-import { html } from "./html.ts";
+import { markup } from "./html.ts";
 import { duplicates, personalData, ruleSections } from "./rules.ts";
 import { intents, lengths, sources, splits, summary, warnings, waterfall } from "./sections.ts";
 import { STYLE } from "./style.ts";
@@ -12,7 +12,7 @@ const POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; 
 export function renderReport(m: Manifest): string {
   const { train, validation, test } = m.splits;
   const sourceCount = m.sources.filter((source) => source.skipped === undefined).length;
-  const body = html`<main>
+  const body = markup`<main>
     <header>
       <h1>Data set report</h1>
       <p class="lead">

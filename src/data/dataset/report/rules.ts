@@ -3,7 +3,7 @@ import { formatCount } from "../../../util/index.ts";
 import type { Manifest, RuleSection } from "../manifest.ts";
 import { bar } from "./charts.ts";
 import { exampleList, humanName, placeName } from "./examples.ts";
-import { type Markup, NOTHING, html } from "./html.ts";
+import { type Markup, NOTHING, markup } from "./html.ts";
 
 const SHOWN_CLUSTERS = 8;
 
@@ -21,30 +21,28 @@ export function duplicates(m: Manifest): Markup {
     rule === undefined ? [] : clustersOf(rule).map((cluster) => ({ ...cluster, kind: humanName(rule.name) })),
   );
   clusters.sort((a, b) => b.size - a.size);
-  const rows = clusters
-    .slice(0, SHOWN_CLUSTERS)
-    .map(
-      (cluster) =>
-        html`<li>
+  const rows = clusters.slice(0, SHOWN_CLUSTERS).map(
+    (cluster) =>
+      markup`<li>
           <span class="meta"
             >${cluster.kind} · ${formatCount(cluster.size)} rows alike · the first,
             ${placeName(cluster.kept)}, is kept</span
           ><bdi class="text">${cluster.text}</bdi>
         </li>`,
-    );
+  );
   const largest =
     rows.length === 0
       ? NOTHING
-      : html`<p class="note">The largest groups:</p>
+      : markup`<p class="note">The largest groups:</p>
           <ul class="examples">
             ${rows}
           </ul>`;
-  return html`<h2>Duplicates</h2>
+  return markup`<h2>Duplicates</h2>
     <p class="lead">
       ${formatCount(exact?.rejected ?? 0)} rows say word for word what an earlier row says,
       ${formatCount(near?.rejected ?? 0)} nearly so. The first of each group is kept.
     </p>
-    ${rows.length === 0 ? NOTHING : html`<div class="card">${largest}</div>`}`;
+    ${rows.length === 0 ? NOTHING : markup`<div class="card">${largest}</div>`}`;
 }
 
 /** Details are what the rule alone knows; anything unexpected is passed over. */
@@ -63,7 +61,7 @@ export function personalData(m: Manifest): Markup {
   if (rule?.enabled !== true) return NOTHING;
   const kinds = Object.entries(rule.reasons).sort((a, b) => b[1] - a[1]);
   if (kinds.length === 0) {
-    return html`<h2>Personal data</h2>
+    return markup`<h2>Personal data</h2>
       <p class="fine">None was found.</p>`;
   }
   const most = kinds[0]![1];
@@ -75,7 +73,7 @@ export function personalData(m: Manifest): Markup {
       label: `${kind}: ${formatCount(count)}`,
     }),
   );
-  return html`<h2>Personal data</h2>
+  return markup`<h2>Personal data</h2>
     <p class="lead">
       Found in ${formatCount(rule.changed + rule.rejected)} rows and replaced by placeholders such as
       <code>[PHONE]</code>; the same value keeps the same placeholder within a conversation.
@@ -91,8 +89,8 @@ export function ruleSections(m: Manifest): Markup {
   const list = (title: string, rules: readonly RuleSection[]): Markup =>
     rules.length === 0
       ? NOTHING
-      : html`<p class="note">${title}: ${rules.map((rule) => humanName(rule.name)).join(", ")}.</p>`;
-  return html`<h2>Rules, with examples</h2>
+      : markup`<p class="note">${title}: ${rules.map((rule) => humanName(rule.name)).join(", ")}.</p>`;
+  return markup`<h2>Rules, with examples</h2>
     <p class="lead">What each rule found, and up to five examples with the matched part marked.</p>
     ${active.map(ruleCard)}${list("Found nothing", quiet)}${list("Switched off", off)}`;
 }
@@ -103,12 +101,12 @@ function touched(rule: RuleSection): boolean {
 
 function ruleCard(rule: RuleSection): Markup {
   const chip = (count: number, text: string): Markup =>
-    count === 0 ? NOTHING : html`<li><b>${formatCount(count)}</b> ${text}</li>`;
+    count === 0 ? NOTHING : markup`<li><b>${formatCount(count)}</b> ${text}</li>`;
   const reasons = Object.entries(rule.reasons)
     .sort((a, b) => b[1] - a[1])
     .slice(0, 8)
-    .map(([reason, count]) => html`<li>${humanName(reason)} <b>${formatCount(count)}</b></li>`);
-  return html`<section class="card rule">
+    .map(([reason, count]) => markup`<li>${humanName(reason)} <b>${formatCount(count)}</b></li>`);
+  return markup`<section class="card rule">
     <h3>${humanName(rule.name)}</h3>
     <p>${rule.summary}</p>
     <ul class="chips">
@@ -121,7 +119,7 @@ function ruleCard(rule: RuleSection): Markup {
     </ul>
     ${
       reasons.length > 1
-        ? html`<ul class="chips">
+        ? markup`<ul class="chips">
             ${reasons}
           </ul>`
         : NOTHING

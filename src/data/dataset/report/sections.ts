@@ -3,17 +3,17 @@ import { formatBytes, formatCount, formatPercent } from "../../../util/index.ts"
 import type { Manifest } from "../manifest.ts";
 import { bar, histogramChart, legend, percent } from "./charts.ts";
 import { humanName } from "./examples.ts";
-import { type Markup, NOTHING, html } from "./html.ts";
+import { type Markup, NOTHING, markup } from "./html.ts";
 
-const SHOWN_INTENTS = 20;
+const SHOWN_INTENTS = 12;
 
 export function summary(m: Manifest): Markup {
   const { train, validation, test } = m.splits;
   const leaks = m.leaks.dialogueId + m.leaks.conversation + m.leaks.nearDuplicate;
   const within = m.maxIntentShare <= m.shape.balance.maxShare + 1e-6;
   const tile = (value: string, text: string, tone = ""): Markup =>
-    html`<li class="tile ${tone}"><b>${value}</b><span>${text}</span></li>`;
-  return html`<ul class="tiles">
+    markup`<li class="tile ${tone}"><b>${value}</b><span>${text}</span></li>`;
+  return markup`<ul class="tiles">
     ${[
       tile(formatCount(m.rows.read), "rows read"),
       tile(formatCount(m.rows.kept), `rows kept (${percent(m.rows.kept, m.rows.read)})`),
@@ -27,13 +27,13 @@ export function summary(m: Manifest): Markup {
 
 export function warnings(m: Manifest): Markup {
   if (m.warnings.length === 0) {
-    return html`<h2>What to look at</h2>
+    return markup`<h2>What to look at</h2>
       <p class="fine">Nothing stands out: sizes, balance and splits are as asked for.</p>`;
   }
   const items = m.warnings.map(
-    ({ text, advice }) => html`<li><strong>${text}</strong><span>${advice}</span></li>`,
+    ({ text, advice }) => markup`<li><strong>${text}</strong><span>${advice}</span></li>`,
   );
-  return html`<h2>What to look at</h2>
+  return markup`<h2>What to look at</h2>
     <ul class="warnings">
       ${items}
     </ul>`;
@@ -69,11 +69,11 @@ export function waterfall(m: Manifest): Markup {
   const history =
     unsupervised === 0
       ? NOTHING
-      : html`<p class="note">
+      : markup`<p class="note">
           ${formatCount(unsupervised)} replies inside kept rows stay as history only: they are read by the
           model but not learned (too short, too long or too frequent).
         </p>`;
-  return html`<h2>From raw to kept</h2>
+  return markup`<h2>From raw to kept</h2>
     <p class="lead">
       Every row that came in is accounted for: ${formatCount(read)} read = ${formatCount(kept)} kept +
       ${formatCount(m.rows.rejected)} rejected. Each rejected row stands in <code>rejected.jsonl</code> with
@@ -112,14 +112,14 @@ export function intents(m: Manifest): Markup {
       ],
       limit: balance.maxShare / most,
       value: formatPercent(to, 1),
-      detail: `was ${formatPercent(from, 1)}`,
+      ...(formatPercent(from, 1) === formatPercent(to, 1) ? {} : { detail: `was ${formatPercent(from, 1)}` }),
       label: `${name}: ${formatPercent(from, 1)} before, ${formatPercent(to, 1)} after`,
     }),
   );
   const others = rows.slice(SHOWN_INTENTS);
   const table = others.map(
     ({ name }) =>
-      html`<tr>
+      markup`<tr>
         <td><bdi>${name}</bdi></td>
         <td class="n">${formatCount(before[name] ?? 0)}</td>
         <td class="n">${formatCount(after[name] ?? 0)}</td>
@@ -129,7 +129,7 @@ export function intents(m: Manifest): Markup {
   const rest =
     others.length === 0
       ? NOTHING
-      : html`<details>
+      : markup`<details>
           <summary>${formatCount(others.length)} rarer intents</summary>
           <div class="scroll">
             <table>
@@ -153,7 +153,7 @@ export function intents(m: Manifest): Markup {
       : balance.dropped > 0
         ? `${formatCount(balance.dropped)} examples of frequent intents were left out, spread over their conversations.`
         : "Nothing had to be left out.";
-  return html`<h2>Intents</h2>
+  return markup`<h2>Intents</h2>
     <p class="lead">
       No intent should have more than ${formatPercent(balance.maxShare, 0)} of the training examples, or the
       model answers everything alike. ${how}
@@ -182,15 +182,15 @@ function weightedShare(
 
 export function splits(m: Manifest): Markup {
   const { split } = m.shape;
-  const all = m.splits.train.examples + m.splits.validation.examples + m.splits.test.examples;
+  const all = m.splits.train.replies + m.splits.validation.replies + m.splits.test.replies;
   const rows = (["train", "validation", "test"] as const).map((name) => {
     const part = m.splits[name];
-    return html`<tr>
+    return markup`<tr>
       <td>${humanName(name)}</td>
       <td class="n">${formatCount(part.examples)}</td>
-      <td class="n">${percent(part.examples, all)}</td>
       <td class="n">${formatCount(part.conversations)}</td>
       <td class="n">${formatCount(part.replies)}</td>
+      <td class="n">${percent(part.replies, all)}</td>
       <td class="n">${formatCount(Object.keys(part.intents).length)}</td>
       <td class="n">${formatBytes(part.bytes)}</td>
     </tr>`;
@@ -200,7 +200,7 @@ export function splits(m: Manifest): Markup {
     split.nearDuplicatesMoved === 0
       ? ""
       : ` ${formatCount(split.nearDuplicatesMoved)} conversations were moved to train because they are nearly the same as one there.`;
-  return html`<h2>Train, validation, test</h2>
+  return markup`<h2>Train, validation, test</h2>
     <p class="lead">
       Whole conversations are dealt, so that each split has its share of every intent (mean deviation
       ${formatPercent(split.stratificationError, 1)}).${moved}
@@ -212,9 +212,9 @@ export function splits(m: Manifest): Markup {
             <tr>
               <th>Split</th>
               <th class="n">Examples</th>
-              <th class="n">Share</th>
               <th class="n">Conversations</th>
-              <th class="n">Replies learned</th>
+              <th class="n">Replies</th>
+              <th class="n">Share of replies</th>
               <th class="n">Intents</th>
               <th class="n">Size</th>
             </tr>
@@ -236,7 +236,7 @@ export function splits(m: Manifest): Markup {
 export function lengths(m: Manifest): Markup {
   const { replyWordsBefore, replyWordsAfter, turnsBefore, turnsAfter, tokens } = m.lengths;
   const { long } = m.shape;
-  const words = html`<div class="card">
+  const words = markup`<div class="card">
     <h3>Words of a reply</h3>
     <p class="note">Before cleaning, and the replies that are learned now.</p>
     ${histogramChart({ back: replyWordsBefore, front: replyWordsAfter, unit: "words", label: "Histogram of words a reply, before and after" })}${legend(
@@ -250,7 +250,7 @@ export function lengths(m: Manifest): Markup {
     long.added > 0
       ? ` Repeating ${formatCount(long.added)} examples raised it from ${formatPercent(long.shareBefore, 1)}.`
       : "";
-  const turns = html`<div class="card">
+  const turns = markup`<div class="card">
     <h3>Turns of an example</h3>
     <p class="note">
       A turn is what the customer wrote with its answer. ${formatPercent(long.shareAfter, 1)} of train has
@@ -267,7 +267,7 @@ export function lengths(m: Manifest): Markup {
   const counted =
     tokens === undefined
       ? NOTHING
-      : html`<div class="card">
+      : markup`<div class="card">
           <h3>Tokens of an example</h3>
           <p class="note">
             Counted by the tokenizer of ${tokens.model}; the longest has
@@ -283,7 +283,7 @@ export function lengths(m: Manifest): Markup {
               : legend([{ tone: "limit", text: `limit ${formatCount(tokens.limit)}` }])
           }
         </div>`;
-  return html`<h2>Lengths</h2>
+  return markup`<h2>Lengths</h2>
     <div class="pair">${[words, turns, counted]}</div>`;
 }
 
@@ -294,9 +294,9 @@ function sum(counts: Readonly<Record<string, number>>): number {
 export function sources(m: Manifest): Markup {
   const rows = m.sources.map((source) => {
     const notes = source.skipped === undefined ? source.notes.join(" ") : `Skipped: ${source.skipped}`;
-    return html`<tr>
+    return markup`<tr>
       <td>
-        <bdi>${source.name}</bdi>${notes === "" ? NOTHING : html`<br /><span class="off">${notes}</span>`}
+        <bdi>${source.name}</bdi>${notes === "" ? NOTHING : markup`<br /><span class="off">${notes}</span>`}
       </td>
       <td>${source.layout ?? "–"}<br /><span class="off">${source.evidence ?? ""}</span></td>
       <td class="n">${formatCount(source.rowsRead)}</td>
@@ -304,7 +304,7 @@ export function sources(m: Manifest): Markup {
       <td><code>${source.sha256?.slice(0, 12) ?? "–"}</code></td>
     </tr>`;
   });
-  return html`<h2>Sources</h2>
+  return markup`<h2>Sources</h2>
     <div class="card">
       <div class="scroll">
         <table>

@@ -39,6 +39,7 @@ code { font: 0.92em/1.4 ui-monospace, SFMono-Regular, Menlo, Consolas, "Noto San
 .tile span { color: var(--soft); font-size: var(--step-1); }
 .tile.good b { color: var(--good); } .tile.bad b { color: var(--bad); } .tile.warn b { color: var(--warn); }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 1.1rem 1.25rem 1.25rem; margin-top: 1rem; }
+.card > :first-child { margin-top: 0; } .card > :last-child { margin-bottom: 0; } .legend + .note { margin-top: 0.6rem; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); gap: 1rem; margin-top: 1rem; }
 .pair .card { margin: 0; }
 .warnings { list-style: none; margin: 1rem 0 0; padding: 0; display: grid; gap: 0.6rem; }
@@ -79,7 +80,7 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
   main { padding: 1.5rem 1rem 3rem; }
   :root { --step3: 1.625rem; --step2: 1.25rem; }
   .bar { grid-template-columns: 1fr auto; } .bar svg { grid-column: 1 / -1; grid-row: 2; }
-  .card { padding: 0.9rem 1rem 1rem; } h2 { margin-top: 2.25rem; }
+  .card { padding: 0.9rem 1rem 1rem; } h2 { margin-top: 2.25rem; } .chart text { font-size: 12.5px; }
 }
 @media print {
   :root { --paper: #fff; --card: #fff; --sunk: #f3f5f8; --line: #d5dbe3; --line-strong: #9aa5b3; --ink: #000; --soft: #444d58; --accent: #1f5fd0; --accent-soft: #a9c4f5; --ghost: #c3ccd8; --good: #0b7a4b; --good-soft: #eef8f2; --warn: #8a5200; --warn-soft: #fdf6e8; --bad: #b3261e; --mark: #ffe28a; --mark-ink: #000; }
