@@ -15,5 +15,7 @@ export type {
   RenderedSequence,
   RendererOptions,
 } from "./render.ts";
+export { tokenizerFiles } from "./save-tokenizer.ts";
+export type { TokenizerFiles } from "./save-tokenizer.ts";
 export type { DecodeOptions, StreamDecoder } from "./token-bytes.ts";
 export type { EncodeOptions, SegmentedIds, Tokenizer } from "./tokenizer.ts";

@@ -48,6 +48,8 @@ export interface Tokenizer {
   tokenOf(id: number): string | undefined;
   /** The first special token in `text` outside the `plain` spans, with its offsets. */
   findSpecial(text: string, plain: readonly Span[]): FoundToken | undefined;
+  /** What it was made from, for writing it to files. */
+  readonly definition: TokenizerDefinition;
   /** This tokenizer with `text` as a special token. `isNew`: the vocabulary grew by one row. */
   withToken(text: string): { readonly tokenizer: Tokenizer; readonly id: number; readonly isNew: boolean };
 }
@@ -175,6 +177,7 @@ function assemble(definition: TokenizerDefinition, words: Bpe): Tokenizer {
     idOf,
     tokenOf: (id) => tokens[id],
     findSpecial: (text, plain) => early.find(text, plain).find((token) => specialIds.has(token.id)),
+    definition,
     withToken: (text) => addToken(definition, words, text, idOf(text)),
   };
 }
