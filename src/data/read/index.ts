@@ -1,4 +1,6 @@
 /** Reading: whatever people have, as records or as rejections with a reason. */
+export { describeCounts, readCounts } from "./counts.ts";
+export type { ReadCounts } from "./counts.ts";
 export { ENCODINGS } from "./encoding.ts";
 export type { Encoding } from "./encoding.ts";
 export { readExamples, toExample } from "./examples.ts";

@@ -91,7 +91,7 @@ function newRun(options: ReadOptions, report: ReadReport, files: readonly InputF
     options,
     report,
     limits: { ...DEFAULT_LIMITS, ...options.limits },
-    labels: new Set(),
+    labels: options.labels ?? new Set(),
     totalBytes: files.some((file) => file.bytes === undefined)
       ? undefined
       : files.reduce((sum, file) => sum + file.bytes!, 0),

@@ -61,6 +61,11 @@ export interface ReadOptions {
   readonly onProgress?: ((progress: ReadProgress) => void) | undefined;
   /** Called when a source's layout is known (its counts are still zero) and again when it is finished. */
   readonly onSource?: ((source: SourceReport) => void) | undefined;
+  /**
+   * Names that ids of dialogues without an id begin with (`train.jsonl:12`) and that are taken. Share one
+   * set among several readings so that two files of one name do not give the same ids.
+   */
+  readonly labels?: Set<string> | undefined;
   /** Read for the input "-"; the process's standard input by default. */
   readonly stdin?: Readable | undefined;
 }

@@ -90,11 +90,18 @@ function guessJson(
       evidence: `${selfContained} of the first ${Math.min(50, filled.length)} lines are JSON by themselves`,
     };
   }
-  if (filled.length === 0 && (extension === "jsonl" || extension === "ndjson") && start === "{") {
-    return {
-      format: "jsonl",
-      evidence: `the name ends in .${extension}; the first line is longer than the sample`,
-    };
+  const named = extension === "jsonl" || extension === "ndjson";
+  if (start === "{" && one === undefined && filled[0]?.trim() !== "{") {
+    // No whole line of JSON in the sample, and no document over several lines either.
+    if (named && filled.length === 0) {
+      return {
+        format: "jsonl",
+        evidence: `the name ends in .${extension}; the first line is longer than the sample`,
+      };
+    }
+    if (filled.length > 1 && (named || filled[1]!.startsWith("{"))) {
+      return { format: "jsonl", evidence: "several lines begin with {, though none of them is whole" };
+    }
   }
   const shape = start === "[" ? "array" : findRowShape(sample, whole, isRow);
   if (shape === "single" && filled.length === 1)
