@@ -101,7 +101,7 @@ it("pages carry a strict policy, and no other file is served", async () => {
   await inFolder(async (folder) => {
     const study = await openStudy(join(folder, "r.jsonl"), somePredictions(2));
     const app = rateApp({ study, token });
-    for (const path of ["/", "/rate.js", "/rate.css", "/texts.js", "/icon.svg"]) {
+    for (const path of ["/", "/rate.js", "/base.css", "/rate.css", "/texts.js", "/icon.svg"]) {
       const response = await app.request(path);
       expect(response.status).toBe(200);
       const policy = response.headers.get("Content-Security-Policy")!;

@@ -32,6 +32,7 @@ export interface RateServer {
 // The files of the page, and nothing else from that folder.
 const pages: Readonly<Record<string, readonly [file: string, type: string]>> = {
   "/": ["index.html", "text/html; charset=utf-8"],
+  "/base.css": ["base.css", "text/css; charset=utf-8"],
   "/rate.css": ["rate.css", "text/css; charset=utf-8"],
   "/rate.js": ["rate.js", "text/javascript; charset=utf-8"],
   "/texts.js": ["texts.js", "text/javascript; charset=utf-8"],
