@@ -116,7 +116,10 @@ function trainedOrFrozen(trainable: ReadonlyMap<string, Value>, frozen: WeightSo
 
 function adaptedLinear({ adapter, dropout = 0 }: LossGraphOptions): Linear {
   if (adapter === undefined) return linear;
-  return lora(linear, { ...adapter, ...(dropout > 0 ? { dropout: dropoutOf(dropout) } : {}) });
+  return lora(
+    linear,
+    dropout > 0 ? { ...adapter, merged: false, dropout: dropoutOf(dropout) } : { ...adapter, merged: true },
+  );
 }
 
 /** Inverted dropout with a keep mask fed from outside, so that the host's counter decides it and a resume repeats it. */

@@ -1,5 +1,5 @@
 /** Linear layers and LoRA around them. */
-import type { Value } from "../../compute/graph/index.ts";
+import type { Dim, Value } from "../../compute/graph/index.ts";
 import type { Scope } from "./scope.ts";
 
 /** x [T, I] → [T, outWidth]. The scope stands at the layer; its weight is [O, I] as checkpoints store it. */
@@ -14,30 +14,33 @@ export const linear: Linear = (scope, x, outWidth, bias = false) => {
 
 export interface LoraOptions {
   /** R */
-  readonly rank: number;
+  readonly rank: Dim;
   /** s in y = Wx + s · B(Ax): alpha / R, or alpha / √R for rank-stabilised LoRA. */
   readonly scale: number;
   /** Whether the layer at this path is adapted. */
   readonly adapts: (path: string) => boolean;
-  /**
-   * Applies dropout to the input of A (training only). Absent, W + s·BA is merged once a batch instead,
-   * which costs less than the two thin products.
-   */
+  /** Applies dropout to the input of A (training only). */
   readonly dropout?: (scope: Scope, x: Value) => Value;
+  /**
+   * Forms W + s·BA once a batch instead of the two thin products: cheaper when a batch has hundreds of tokens.
+   * Needs plain float32 weights (the base must be `linear`) and no dropout.
+   */
+  readonly merged: boolean;
 }
 
 /**
  * LoRA (Hu et al., 2021): y = base(x) + s · B(A(dropout(x))), with A `lora_A.weight` [R, I] and
- * B `lora_B.weight` [O, R]. `merge` needs the plain float32 weight and is used only around `linear`.
+ * B `lora_B.weight` [O, R].
  */
 export function lora(base: Linear, options: LoraOptions): Linear {
+  if (options.merged && (base !== linear || options.dropout !== undefined)) {
+    throw new Error("a merged LoRA needs plain weights and no dropout");
+  }
   return (scope, x, outWidth, bias) => {
     if (!options.adapts(scope.path)) return base(scope, x, outWidth, bias);
     const a = scope.weight("lora_A.weight", [options.rank, x.shape.at(-1)!]);
     const b = scope.weight("lora_B.weight", [outWidth, options.rank]);
-    if (base === linear && options.dropout === undefined) {
-      return mergedLora(scope, x, a, b, options.scale, outWidth, bias ?? false);
-    }
+    if (options.merged) return mergedLora(scope, x, a, b, options.scale, outWidth, bias ?? false);
     const { g } = scope;
     const dropped = options.dropout?.(scope, x) ?? x;
     const update = g.matmul(g.matmul(dropped, a, { transB: true }), b, {

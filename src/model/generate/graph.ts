@@ -1,0 +1,101 @@
+/** The graph that reads new tokens of B sequences against their key-value caches: prefill and decode alike. */
+import { type Graph, GraphBuilder, type Value } from "../../compute/graph/index.ts";
+import { type ModelSpec, embeddings, finalNorm, vocabularyTable } from "../decoder/index.ts";
+import { type Linear, type Scope, inputWeights, linear, lora, mlp, rmsNorm, scope } from "../nn/index.ts";
+
+/**
+ * Inputs beside weights: `tokenIds` and `positions` [B, S] int64; `pastKey.l` and `pastValue.l` [B, K, P, E];
+ * `lengthsMinusOne` [B] int32 (tokens of each row after this call, minus one), `totalLength` int32 (the most of
+ * them); rotary tables. With `adapted`, `lora_A.weight` [R, I] and `lora_B.weight` [O, R] of those layers, the
+ * scale inside B.
+ * Outputs: `logits` [B, V] at each row's last new token, `next` [B] their arg max, and `newKeyValues`
+ * [2L, B, K, S, E]: keys (rotated) and values of layer 0, then of layer 1 …
+ */
+export function generationGraph(spec: ModelSpec, adapted: ReadonlySet<string>): Graph {
+  const g = new GraphBuilder();
+  const root = scope(g, inputWeights(g));
+  const { kvHeads, headWidth, layers, vocabulary } = spec;
+  const half = headWidth / 2;
+  const state: DecodeState = {
+    positions: g.input("positions", "int64", ["B", "S"]),
+    lengths: g.input("lengthsMinusOne", "int32", ["B"]),
+    total: g.input("totalLength", "int32", []),
+    cos: g.input("rotaryCos", "float32", ["Z", half]),
+    sin: g.input("rotarySin", "float32", ["Z", half]),
+    linear:
+      adapted.size === 0
+        ? linear
+        : lora(linear, { rank: "R", scale: 1, adapts: (path) => adapted.has(path), merged: false }),
+    fresh: [],
+  };
+  let x = g.gather(embeddings(root, spec), g.input("tokenIds", "int64", ["B", "S"]));
+  for (let layer = 0; layer < layers; layer++) {
+    const block = root.at("model").at("layers").at(layer);
+    const normed = rmsNorm(block.at("input_layernorm"), x, spec.normEpsilon);
+    x = g.add(x, cachedAttention(block.at("self_attn"), spec, layer, normed, state));
+    const middle = rmsNorm(block.at("post_attention_layernorm"), x, spec.normEpsilon);
+    x = g.add(x, mlp(block.at("mlp"), middle, state.linear, spec.mlpWidth, spec.mlpBias));
+  }
+  const last = g.reshape(g.slice(x, 1, -1), ["B", spec.hiddenSize]);
+  const logits = g.matmul(finalNorm(root, spec, last), vocabularyTable(root, spec), { transB: true });
+  g.output("logits", g.reshape(logits, ["B", vocabulary]));
+  g.output("next", g.op("ArgMax", [logits], { axis: -1, keepdims: 0 }));
+  const shape = [1, "B", kvHeads, "S", headWidth] as const;
+  g.output(
+    "newKeyValues",
+    g.concat(
+      state.fresh.map((value) => g.reshape(value, shape)),
+      0,
+    ),
+  );
+  return g.build();
+}
+
+interface DecodeState {
+  readonly positions: Value;
+  readonly lengths: Value;
+  readonly total: Value;
+  readonly cos: Value;
+  readonly sin: Value;
+  readonly linear: Linear;
+  /** Keys and values of the new tokens, [B, K, S, E] each, appended layer by layer. */
+  readonly fresh: Value[];
+}
+
+/** x [B, S, D] → [B, S, D]. */
+function cachedAttention(scope: Scope, spec: ModelSpec, layer: number, x: Value, state: DecodeState): Value {
+  const { g } = scope;
+  const { heads, kvHeads, headWidth, attentionBias } = spec;
+  const { linear } = state;
+  const project = (part: string, norm: string | undefined, count: number): Value => {
+    const projected = linear(scope.at(part), x, count * headWidth, attentionBias.qkv);
+    if (!spec.qkNorm || norm === undefined) return projected;
+    const perHead = g.reshape(projected, ["B", "S", count, headWidth]);
+    return g.reshape(rmsNorm(scope.at(norm), perHead, spec.normEpsilon), ["B", "S", count * headWidth]);
+  };
+  const rotate = (value: Value, count: number): Value =>
+    g.op("RotaryEmbedding", [value, state.positions, state.cos, state.sin], {
+      interleaved: 0,
+      num_heads: count,
+    });
+  const q = rotate(project("q_proj", "q_norm", heads), heads);
+  const k = rotate(project("k_proj", "k_norm", kvHeads), kvHeads);
+  const v = project("v_proj", undefined, kvHeads);
+  const perHead = (value: Value): Value =>
+    g.transpose(g.reshape(value, ["B", "S", kvHeads, headWidth]), [0, 2, 1, 3]);
+  state.fresh.push(perHead(k), perHead(v));
+  const past = (name: string): Value =>
+    g.input(`${name}.${layer}`, "float32", ["B", kvHeads, "P", headWidth]);
+  const context = g.op(
+    "GroupQueryAttention",
+    [q, k, v, past("pastKey"), past("pastValue"), state.lengths, state.total, state.cos, state.sin],
+    {
+      num_heads: heads,
+      kv_num_heads: kvHeads,
+      do_rotary: 0,
+      scale: 1 / Math.sqrt(headWidth),
+      local_window_size: spec.layerAttention[layer] === "sliding" ? spec.slidingWindow! : -1,
+    },
+  );
+  return linear(scope.at("o_proj"), context, spec.hiddenSize, attentionBias.output);
+}
