@@ -2,6 +2,7 @@
 import { UserError, excerpt, nearest } from "../../util/index.ts";
 import { UnusableSource } from "./unusable.ts";
 import { LAYOUTS, LAYOUT_NAMES, type LayoutName } from "./layouts/table.ts";
+import { toWellFormed } from "./encoding.ts";
 import { isObject, type Layout } from "./layouts/layout.ts";
 import type { FieldMap } from "./types.ts";
 
@@ -116,13 +117,17 @@ function valueAt(row: Readonly<Record<string, unknown>>, path: string): unknown 
 
 function columnsOf(rows: readonly unknown[]): string {
   const names = new Set(rows.filter(isObject).flatMap((row) => Object.keys(row)));
-  const shown = [...names].slice(0, 12).map((name) => excerpt(name, 40));
+  const shown = [...names].slice(0, 12).map(printable);
   return shown.join(", ") + (names.size > 12 ? ` and ${names.size - 12} more` : "");
 }
 
 function exampleField(rows: readonly unknown[]): string {
   const first = rows.find(isObject);
-  return excerpt(Object.keys(first ?? {})[0] ?? "dialogue_history", 40);
+  return printable(Object.keys(first ?? {})[0] ?? "dialogue_history");
+}
+
+function printable(name: string): string {
+  return excerpt(toWellFormed(name), 40).replaceAll(/\p{Cc}/gu, "·");
 }
 
 function didYouMean(near: string | undefined): { readonly next?: string } {

@@ -87,7 +87,9 @@ async function seeds(): Promise<(readonly [name: string, bytes: Buffer])[]> {
     ]),
   ]);
   for (const name of await readdir(GOLDEN)) {
-    if (name.endsWith(".parquet")) files.push([name, await readFile(join(GOLDEN, name))]);
+    // The codecs that Node 20 cannot unpack would end every run at once.
+    if (/\.parquet$/.test(name) && !/zstd|lz4/.test(name))
+      files.push([name, await readFile(join(GOLDEN, name))]);
   }
   return files;
 }
@@ -126,7 +128,7 @@ const bytes = fc.oneof(
 );
 const mutation: fc.Arbitrary<Mutation> = fc.record({
   kind: fc.constantFrom("flip", "insert", "delete", "repeat", "cut", "number"),
-  at: fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true }),
+  at: fc.noBias(fc.integer({ min: 0, max: 99_999 })).map((place) => place / 100_000),
   length: fc.oneof(fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 300 })),
   bytes,
 });
@@ -199,5 +201,5 @@ test(`${RUNS} mutated inputs: never anything but rows, rejections and UserErrors
     );
   });
   // Most inputs are broken a little: they must be read, not given up.
-  expect(read).toBeGreaterThan(RUNS * 0.4);
+  expect(read).toBeGreaterThan(RUNS * 0.5);
 }, 120_000);

@@ -5,7 +5,7 @@ import { basename } from "node:path";
 import { UserError, explainReadError, sha256OfFile } from "../../util/index.ts";
 import type { ReadResult } from "../record.ts";
 import { checkFieldNames, isKnownRow, mapFields, requireLayout } from "./detect-layout.ts";
-import { decodeText, detectEncoding } from "./encoding.ts";
+import { decodeText, detectEncoding, type Encoding } from "./encoding.ts";
 import { csvParser } from "./formats/csv.ts";
 import { guessFormat, type FormatGuess } from "./formats/format.ts";
 import { jsonDocumentParser } from "./formats/json-document.ts";
@@ -193,6 +193,7 @@ async function* readText(
   const { encoding, evidence, markBytes } = detectEncoding(head, whole, options.encoding);
   source.encoding = encoding;
   source.encodingEvidence = evidence;
+  refuseBinary(head, encoding, source);
   const sampler = decodeText(encoding);
   const sample = sampler.push(head.subarray(markBytes)) + (whole ? sampler.end() : "");
   if (whole && sample.trim() === "")
@@ -222,6 +223,25 @@ async function* readText(
   }
   const last = maker.accept([...parser.push(decoder.end()), ...parser.end()]);
   yield [...last, ...maker.finish()];
+}
+
+/** Before bytes that are no text are shown as columns of a table. */
+function refuseBinary(head: Buffer, encoding: Encoding, source: SourceReport): void {
+  const kind = /\.(parquet|zip)$/i.exec(source.file)?.[1]?.toLowerCase();
+  let zeros = 0;
+  for (const byte of head) if (byte === 0) zeros += 1;
+  const binary = !encoding.startsWith("utf-16") && zeros > head.length * 0.05;
+  if (head.length === 0 || (kind === undefined && !binary)) return;
+  const reason =
+    kind === "parquet"
+      ? "it does not begin with PAR1"
+      : kind === "zip"
+        ? "it does not begin as a zip archive"
+        : "it is full of zero bytes";
+  const what = kind === undefined ? "no text" : kind === "zip" ? "no zip archive" : "no whole Parquet file";
+  throw new UnusableSource(`${source.file} is ${what}: ${reason}`, {
+    next: "Download or write the file again.",
+  });
 }
 
 function parserFor(guess: FormatGuess, options: RowParserOptions): RowParser {

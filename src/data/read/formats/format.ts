@@ -80,14 +80,16 @@ function guessJson(
   const lines = sample.trimStart().split("\n");
   if (!whole) lines.pop();
   const filled = lines.filter((line) => line.trim() !== "");
-  const selfContained = filled.slice(0, 50).filter((line) => line.startsWith(start) && parses(line)).length;
-  const isLines =
-    start === "[" ? filled.length > 1 && parses(filled[0]!) && filled[1]!.startsWith("[") : selfContained > 0;
+  const looked = filled.slice(0, 50);
+  const objects = looked.filter((line) => line.startsWith("{") && parses(line)).length;
+  const arrays = start === "[" && looked.length > 1 && parses(looked[0]!) && looked[1]!.startsWith("[");
+  // The last element of an array may stand alone on its line too; two such lines are none.
+  const isLines = arrays || objects > (start === "[" ? 1 : 0);
   const one = start === "{" ? sampleObject(sample, whole) : undefined;
   if (isLines && one === undefined) {
     return {
       format: "jsonl",
-      evidence: `${selfContained} of the first ${Math.min(50, filled.length)} lines are JSON by themselves`,
+      evidence: `${arrays ? looked.filter(parses).length : objects} of the first ${looked.length} lines are JSON by themselves`,
     };
   }
   const named = extension === "jsonl" || extension === "ndjson";
