@@ -65,6 +65,7 @@ export async function prepareDataset(
   });
   try {
     const manifest = await fill(staged.path, config, options);
+    throwIfCancelled(options.signal);
     await staged.commit();
     return { folder: config.out, manifest };
   } finally {
@@ -87,9 +88,7 @@ async function fill(folder: string, config: DataConfig, options: PrepareOptions)
   const shingles = await Spool.create(join(folder, "shingles.spool"));
   const rejectedWriter = await LineWriter.create(join(folder, REJECTED_FILE));
   const rejected = new Map<string, number>();
-  const checkCancelled = (): void => {
-    if (signal?.aborted === true) throw new CancelledError("Preparing the data set");
-  };
+  const checkCancelled = (): void => throwIfCancelled(signal);
   const tick = (): void => {
     checkCancelled();
     clock.tick();
@@ -124,7 +123,7 @@ async function fill(folder: string, config: DataConfig, options: PrepareOptions)
       rows,
       intake,
       shaped,
-      openSink: undefined,
+
       reject,
       onRow: tick,
     });
@@ -162,6 +161,10 @@ async function fill(folder: string, config: DataConfig, options: PrepareOptions)
   } finally {
     await Promise.all([rows.remove(), shingles.remove(), rejectedWriter.abandon()]);
   }
+}
+
+function throwIfCancelled(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw new CancelledError("Preparing the data set");
 }
 
 function nothingLeft(read: number, rejected: ReadonlyMap<string, number>): UserError {

@@ -1,6 +1,6 @@
 /** The rows from the spool into train, validation and test, and what was left out into the rejected rows. */
 import { join } from "node:path";
-import { LineWriter, type OpenSink, type SplitSection, lineWithWeight, splitFile } from "../dataset/index.ts";
+import { LineWriter, type SplitSection, lineWithWeight, splitFile } from "../dataset/index.ts";
 import type { Rejection } from "../record.ts";
 import { SPLITS, type Split } from "../shape/index.ts";
 import type { Intake } from "./intake.ts";
@@ -21,7 +21,6 @@ export interface WriteInputs {
   readonly rows: Spool;
   readonly intake: Intake;
   readonly shaped: ShapedRows;
-  readonly openSink: OpenSink | undefined;
   readonly reject: (rejection: Rejection) => Promise<void> | undefined;
   readonly onRow: () => void;
 }
@@ -40,7 +39,7 @@ export async function writeSplits(inputs: WriteInputs): Promise<{ readonly [S in
   const seen = new Uint8Array(intake.conversations.list.length);
   try {
     for (const split of SPLITS) {
-      writers.push(await LineWriter.create(join(inputs.folder, splitFile(split)), inputs.openSink));
+      writers.push(await LineWriter.create(join(inputs.folder, splitFile(split))));
     }
     let position = 0;
     for await (const bytes of inputs.rows.read(order)) {
