@@ -22,7 +22,7 @@ export interface UnlearnedExample {
   readonly dialogueId: string;
   /** The message it is about, where it is about one. */
   readonly message?: number;
-  readonly rule: "reply-too-long" | "reply-empty" | "template" | "weight";
+  readonly rule: "reply-too-long" | "reply-empty" | "reply-unasked" | "template" | "weight";
   readonly reason: string;
 }
 

@@ -19,7 +19,7 @@ export interface RenderedSequence {
 export interface RejectedReply {
   readonly message: number;
   /** A stable machine name. */
-  readonly rule: "reply-too-long" | "reply-empty";
+  readonly rule: "reply-too-long" | "reply-empty" | "reply-unasked";
   /** One sentence for people. */
   readonly reason: string;
 }
@@ -69,7 +69,33 @@ export function conversationRenderer(options: RendererOptions): ConversationRend
   const ends = [reader.stopId, tokenizer.eosId, ...(options.stopIds ?? [])];
   const stopIds = [...new Set(ends.filter((id) => id !== undefined))];
 
-  const training = (messages: readonly Message[], maxTokens: number): RenderedConversation => {
+  /** Without the greeting that opens the conversation, where the template refuses one. */
+  const shownTo = (messages: readonly Message[]): readonly Message[] => {
+    if (reader.allowsOpening) return messages;
+    const asked = messages.findIndex(({ role }) => role !== "system" && role !== "assistant");
+    return asked < 0 ? messages : kept(messages, asked);
+  };
+
+  const training = (conversation: readonly Message[], maxTokens: number): RenderedConversation => {
+    const messages = shownTo(conversation);
+    const opening = conversation.length - messages.length;
+    if (opening === 0) return trainingOf(messages, maxTokens);
+    const first = leadingSystem(conversation);
+    const unasked = [...conversation.keys()]
+      .slice(first, first + opening)
+      .filter((message) => conversation[message]!.supervised !== false)
+      .map((message): RejectedReply => ({ message, rule: "reply-unasked", reason: unaskedReason }));
+    const back = (message: number): number => (message < first ? message : message + opening);
+    const rendered = trainingOf(messages, maxTokens);
+    return {
+      ...rendered,
+      sequences: rendered.sequences.map((one) => ({ ...one, replies: one.replies.map(back) })),
+      droppedMessages: rendered.droppedMessages + opening * rendered.sequences.length,
+      rejected: [...unasked, ...rendered.rejected.map((one) => ({ ...one, message: back(one.message) }))],
+    };
+  };
+
+  const trainingOf = (messages: readonly Message[], maxTokens: number): RenderedConversation => {
     const { replies, rejected } = supervisedReplies(messages);
     const end = replies.at(-1);
     if (end === undefined) return { ...nothing, rejected };
@@ -105,7 +131,8 @@ export function conversationRenderer(options: RendererOptions): ConversationRend
     vocabularyGrew: grown?.isNew ?? false,
     stopIds,
     fingerprint: fingerprint(tokenizer, template, separator, stopIds),
-    prompt: (messages) => {
+    prompt: (conversationSoFar) => {
+      const messages = shownTo(conversationSoFar);
       const conversation = reader.open(messages);
       const text = conversation.prompt(messages.length);
       const cuts = replyStarts(conversation, text, messages.length);
@@ -115,6 +142,8 @@ export function conversationRenderer(options: RendererOptions): ConversationRend
     training,
   };
 }
+
+const unaskedReason = "the chat template allows no reply before the first question";
 
 const nothing: RenderedConversation = {
   sequences: [],

@@ -287,12 +287,19 @@ function parsePostProcessor(config: unknown, at: string): { prefix: string[]; su
 }
 
 /** A step or a Sequence of them, as a flat list. */
-function flatten(config: unknown, children: string, field: string, at: string): z.infer<typeof namedStep>[] {
+function flatten(
+  config: unknown,
+  children: string,
+  field: string,
+  at: string,
+  depth = 0,
+): z.infer<typeof namedStep>[] {
+  if (depth > 10) throw damaged(`${field} nests Sequences more than 10 deep`, at);
   if (config === null || config === undefined) return [];
   const one = check(namedStep, config, field, at);
   if (one.type !== "Sequence") return [one];
   const inner = check(z.array(z.unknown()).max(100), one[children], `${field}.${children}`, at);
-  return inner.flatMap((child) => flatten(child, children, field, at));
+  return inner.flatMap((child) => flatten(child, children, field, at, depth + 1));
 }
 
 const normalizerNames = ["NFC", "NFD", "NFKC", "NFKD", "Lowercase", "Prepend", "Replace", "Strip"];

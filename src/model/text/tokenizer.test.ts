@@ -261,6 +261,9 @@ describe("long and hostile text", () => {
 
 describe("a damaged tokenizer.json", () => {
   const good = byteLevel.tokenizers[0]!.tokenizer;
+  const nested = JSON.parse(
+    `${'{"type":"Sequence","pretokenizers":['.repeat(3_000)}${"]}".repeat(3_000)}`,
+  ) as unknown;
   const broken: readonly (readonly [string, unknown, RegExp])[] = [
     ["no object", [], /the file: .*expected object/],
     [
@@ -285,6 +288,11 @@ describe("a damaged tokenizer.json", () => {
       "another normalizer",
       { ...good, normalizer: { type: "Precompiled" } },
       /normalizer "Precompiled" is not supported/,
+    ],
+    [
+      "steps in steps in steps",
+      { ...good, pre_tokenizer: nested },
+      /pre_tokenizer nests Sequences more than 10 deep/,
     ],
     ["no decoder", { ...good, decoder: null }, /decoder is missing/],
     [

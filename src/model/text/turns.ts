@@ -29,6 +29,8 @@ export interface MarkedReply {
 
 export interface TurnReader {
   readonly stopId: number;
+  /** The template lets an assistant message open a conversation. */
+  readonly allowsOpening: boolean;
   open(messages: readonly Message[]): MarkedConversation;
 }
 
@@ -70,6 +72,8 @@ export function turnReader(
       return shown.slice(0, at);
     };
     const prompt = (count: number): string => {
+      // Nobody asks for an opening: its prompt is what the template writes before it.
+      if (messages.slice(0, count).every((message) => message.role === "system")) return upToContent(count);
       const before = write(marked.slice(0, count), true);
       if (hasPrompt) return before;
       // A template that writes no generation prompt still opens the reply's turn: that opening is the prompt.
@@ -99,7 +103,19 @@ export function turnReader(
     return { messages, unmark: marks.unmark, text, prompt, reply };
   };
 
-  return { stopId: open([question, { role: "assistant", content: "b" }]).reply(1).stopId, open };
+  const answer: Message = { role: "assistant", content: "b" };
+  const { stopId } = open([question, answer]).reply(1);
+  return { stopId, allowsOpening: !refuses(() => renders([answer, question], true)), open };
+}
+
+function refuses(render: () => unknown): boolean {
+  try {
+    render();
+    return false;
+  } catch (error) {
+    if (error instanceof UserError) return true;
+    throw error;
+  }
 }
 
 /** The offset in `prompt` behind the last message's content. */
