@@ -11,10 +11,10 @@ import {
   type FileMetaData,
   type SchemaTree,
 } from "hyparquet";
-import { deserializeTCompactProtocol } from "hyparquet/src/thrift.js";
 import { UserError, errorMessage, formatBytes, formatCount } from "../../../util/index.ts";
 import { INVALID_BYTES } from "../encoding.ts";
 import { safeJson } from "../fault.ts";
+import { checkPages, type LeafColumn } from "./parquet-pages.ts";
 import type { Row } from "./rows.ts";
 
 const NEXT = "Download or write the file again.";
@@ -86,8 +86,18 @@ async function readGroup(
   rowStart: number,
   rowEnd: number,
 ): Promise<readonly Record<string, unknown>[]> {
+  const leaves = leafColumns(metadata);
   for (const { meta_data: column } of metadata.row_groups[group]!.columns) {
-    if (column !== undefined) await checkPages(file, column);
+    if (column === undefined) continue;
+    const begin = Math.min(
+      Number(column.dictionary_page_offset ?? Infinity) || Infinity,
+      Number(column.data_page_offset),
+    );
+    const chunk = await file.slice(begin, begin + Number(column.total_compressed_size));
+    checkPages(chunk, column, leaves.get(pathOf(column))!, COMPRESSORS, {
+      values: MAX_VALUES,
+      bytes: MAX_GROUP_BYTES,
+    });
   }
   return await parquetReadObjects({
     file,
@@ -97,35 +107,6 @@ async function readGroup(
     compressors: COMPRESSORS,
     parsers: { stringFromBytes: textOf },
   });
-}
-
-/** The library believes the counts of page headers: they must add up to what the footer says. */
-async function checkPages(file: ParquetSource, column: ColumnMetaData): Promise<void> {
-  const dictionary = Number(column.dictionary_page_offset ?? 0);
-  const first = Number(column.data_page_offset);
-  const begin = dictionary > 0 && dictionary < first ? dictionary : first;
-  const view = new DataView(await file.slice(begin, begin + Number(column.total_compressed_size)));
-  const reader = { view, offset: 0 };
-  let values = 0;
-  let unpacked = 0;
-  while (reader.offset < view.byteLength - 1 && values < Number(column.num_values)) {
-    const header: Readonly<Record<string, unknown>> = deserializeTCompactProtocol(reader);
-    const packedBytes = Number(header["field_3"]);
-    const pageBytes = Number(header["field_2"]);
-    const page = (header["field_5"] ?? header["field_8"]) as Readonly<Record<string, unknown>> | undefined;
-    const entries = (page ?? header["field_7"]) as Readonly<Record<string, unknown>> | undefined;
-    const count = Number(entries?.["field_1"] ?? 0);
-    unpacked += pageBytes;
-    if (!(packedBytes >= 0 && pageBytes >= 0 && count >= 0 && count <= MAX_VALUES))
-      throw new Error("a page header is broken");
-    if (unpacked > MAX_GROUP_BYTES)
-      throw new Error(`its pages unpack to more than ${formatBytes(MAX_GROUP_BYTES)}`);
-    if (page !== undefined) values += count;
-    reader.offset += packedBytes;
-  }
-  if (values !== Number(column.num_values)) {
-    throw new Error(`the pages of a column hold ${values} values where the footer says ${column.num_values}`);
-  }
 }
 
 /** Invalid UTF-8 is marked as everywhere else; the library would put U+FFFD without a word. */
@@ -197,17 +178,24 @@ async function readFooter(source: ParquetSource, name: string): Promise<FileMeta
   return metadata;
 }
 
-/** Every leaf column of the schema, and whether it holds exactly one value a row. */
-function leafPaths(root: SchemaTree): ReadonlyMap<string, boolean> {
-  const leaves = new Map<string, boolean>();
-  const walk = (node: SchemaTree, flat: boolean): void => {
-    const single = flat && node.element.repetition_type !== "REPEATED";
-    if (node.children.length === 0) leaves.set(node.path.join("\0"), single);
-    else for (const child of node.children) walk(child, single);
+/** Every leaf column of the schema by its path. */
+function leafColumns(metadata: FileMetaData): ReadonlyMap<string, LeafColumn> {
+  const leaves = new Map<string, LeafColumn>();
+  const walk = (node: SchemaTree, around: LeafColumn): void => {
+    if (node.children.length === 0) leaves.set(node.path.join("\0"), around);
+    for (const child of node.children) {
+      const { repetition_type: repetition } = child.element;
+      walk(child, {
+        maxRepetition: around.maxRepetition + (repetition === "REPEATED" ? 1 : 0),
+        maxDefinition: around.maxDefinition + (repetition === "REQUIRED" ? 0 : 1),
+      });
+    }
   };
-  walk(root, true);
+  walk(parquetSchema(metadata), { maxRepetition: 0, maxDefinition: 0 });
   return leaves;
 }
+
+const pathOf = (column: ColumnMetaData | undefined): string => (column?.path_in_schema ?? []).join("\0");
 
 function footerFault(metadata: FileMetaData, bytes: number): string | undefined {
   const within = (value: unknown, most: number): boolean => {
@@ -216,7 +204,7 @@ function footerFault(metadata: FileMetaData, bytes: number): string | undefined 
   };
   if (!Array.isArray(metadata.row_groups) || !Array.isArray(metadata.schema))
     return "it has no schema or no row groups";
-  const leaves = leafPaths(parquetSchema(metadata));
+  const leaves = leafColumns(metadata);
   if (metadata.schema.length > MAX_COLUMNS) return `it names ${formatCount(metadata.schema.length)} columns`;
   let rows = 0;
   for (const group of metadata.row_groups) {
@@ -225,7 +213,7 @@ function footerFault(metadata: FileMetaData, bytes: number): string | undefined 
     if (!Array.isArray(group.columns)) return "a row group has no columns";
     // The library starts to read columns before it looks all of them up: one that the schema does not
     // name would leave a failing promise that nobody awaits, which ends the process.
-    const paths = group.columns.map(({ meta_data: column }) => (column?.path_in_schema ?? []).join("\0"));
+    const paths = group.columns.map(({ meta_data: column }) => pathOf(column));
     if (
       paths.length !== leaves.size ||
       !paths.every((path) => leaves.has(path)) ||
@@ -236,7 +224,7 @@ function footerFault(metadata: FileMetaData, bytes: number): string | undefined 
     let unpacked = 0;
     for (const { meta_data: column } of group.columns) {
       if (column === undefined) return "a column chunk has no description";
-      const flat = leaves.get(column.path_in_schema.join("\0")) === true;
+      const flat = leaves.get(pathOf(column))!.maxRepetition === 0;
       if (flat && column.num_values !== group.num_rows)
         return "a column chunk has not as many values as its row group has rows";
       if (!within(column.data_page_offset, bytes)) return "a column chunk lies outside the file";
