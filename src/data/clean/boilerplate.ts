@@ -28,8 +28,8 @@ export type BoilerplateOptions = z.infer<typeof BoilerplateOptions>;
 export interface BoilerplateDetails {
   readonly cap: number;
   readonly distinctReplies: number;
-  /** Texts that reached the cap, most frequent first. */
-  readonly capped: readonly { readonly text: string; readonly replies: number }[];
+  /** Texts that reached the cap, and how many of their replies are not learned from; most first. */
+  readonly texts: readonly { readonly text: string; readonly capped: number }[];
 }
 
 const MAX_SHOWN = 20;
@@ -43,7 +43,7 @@ export const boilerplate: RuleDefinition<BoilerplateOptions> = {
   start({ cap, share, mode }, _, texts) {
     const digestOf = texts.normalisedSlot(digestOfCodes);
     const table = digestTable();
-    const held = new Map<string, { readonly text: string; replies: number }>();
+    const held = new Map<string, { readonly text: string; capped: number }>();
     let replies = 0;
     return {
       apply(record, notes, entries) {
@@ -52,27 +52,26 @@ export const boilerplate: RuleDefinition<BoilerplateOptions> = {
           if (!isSupervised(message)) return;
           replies += 1;
           const digest = digestOf(entries[index]!);
-          const count = table.increment(digest);
           const limit = Math.max(cap, Math.floor(share * replies));
-          if (count <= limit) return;
+          if (table.incrementBelow(digest, limit)) return;
           const key = `${digest.high}.${digest.low}`;
           const known = held.get(key);
-          if (known !== undefined) known.replies = count;
+          if (known !== undefined) known.capped += 1;
           else if (held.size < MAX_HELD) {
-            held.set(key, { text: excerpt(message.content.slice(0, 400), 160), replies: count });
+            held.set(key, { text: excerpt(message.content.slice(0, 400), 160), capped: 1 });
           }
           problems.push({
             message: index,
             reason: "too-frequent",
             sentence: () =>
-              `the reply stood ${limit} times or more already, which is the cap: ${excerpt(message.content.slice(0, 200), 60)}`,
+              `the reply is learned ${limit} times already, which is the cap: ${excerpt(message.content.slice(0, 200), 60)}`,
           });
         });
         return withoutReplies(record, problems, mode, notes);
       },
       details(): BoilerplateDetails {
-        const capped = [...held.values()].sort((a, b) => b.replies - a.replies).slice(0, MAX_SHOWN);
-        return { cap, distinctReplies: table.size, capped };
+        const texts = [...held.values()].sort((a, b) => b.capped - a.capped).slice(0, MAX_SHOWN);
+        return { cap, distinctReplies: table.size, texts };
       },
     };
   },

@@ -49,8 +49,8 @@ export interface DigestTable {
   readonly size: number;
   /** The number stored under `key`; where there is none, `value` is stored and `undefined` returned. */
   getOrPut(key: Digest, value: number): number | undefined;
-  /** Adds one to the number stored under `key` and returns the sum. */
-  increment(key: Digest): number;
+  /** Adds one to the number stored under `key`, and tells so, unless it has reached `limit`. */
+  incrementBelow(key: Digest, limit: number): boolean;
 }
 
 /** Open addressing; 12 bytes a slot, at most 60 % full. Values are below 2³². */
@@ -105,10 +105,11 @@ export function digestTable(): DigestTable {
       values[slot] = value;
       return undefined;
     },
-    increment(key) {
+    incrementBelow(key, limit) {
       const { slot } = slotFor(key);
+      if (values[slot]! >= limit) return false;
       values[slot]! += 1;
-      return values[slot]!;
+      return true;
     },
   };
 }
