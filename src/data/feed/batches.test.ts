@@ -1,8 +1,7 @@
-/** Every sequence once an epoch, in an order that the seed decides and a cursor resumes; micro-batches within bounds. */
+/** Every sequence once an epoch, in an order that the seed decides; micro-batches within bounds. */
 import { array, assert, integer, property } from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Batch, batchesFrom, countBatches, epochBatches, microBatches } from "./batches.ts";
-import { flatten } from "./flat.ts";
+import { epochBatches, microBatches } from "./batches.ts";
 import type { FeedSequence } from "./fold.ts";
 
 /** A sequence that its first id tells from the others. */
@@ -13,8 +12,6 @@ const sequence = (name: number, length: number, replies = 1): FeedSequence => ({
   rows: [name],
 });
 const names = (sequences: readonly FeedSequence[]): number[] => sequences.map((one) => one.ids[0]!);
-const take = (generator: Generator<Batch, never>, count: number): Batch[] =>
-  Array.from({ length: count }, () => generator.next().value);
 
 const sizes = array(integer({ min: 1, max: 300 }), { minLength: 1, maxLength: 40 });
 const sequencesOf = (lengths: readonly number[]): FeedSequence[] =>
@@ -48,43 +45,6 @@ describe("epochBatches", () => {
   });
 });
 
-describe("batchesFrom", () => {
-  const all = sequencesOf(Array.from({ length: 23 }, (_, i) => i + 1));
-  const options = { batch: 5, seed: 9 };
-
-  it("goes on from any cursor exactly as it would have gone on", () => {
-    const whole = take(batchesFrom(all, options), 40);
-    for (const stop of [1, 7, 8, 9, 25]) {
-      const cursor = JSON.parse(JSON.stringify(whole[stop - 1]!.next)) as Batch["next"];
-      const rest = take(batchesFrom(all, options, cursor), 40 - stop);
-      expect(rest.map((one) => names(one.sequences))).toEqual(
-        whole.slice(stop).map((one) => names(one.sequences)),
-      );
-    }
-  });
-
-  it("counts replies, tokens and weight, and epochs as they come", () => {
-    const count = countBatches(all, 2, options);
-    const batches = take(batchesFrom(all, options), count);
-    expect(batches.at(-1)!.next).toEqual({ epoch: 2, batch: 0 });
-    expect(names(batches.flatMap((one) => one.sequences))).toHaveLength(2 * all.length);
-    for (const { sequences, replies, tokens, weight } of batches) {
-      expect(replies).toBe(sequences.reduce((sum, one) => sum + one.replies, 0));
-      expect(tokens).toBe(sequences.reduce((sum, one) => sum + one.ids.length, 0));
-      expect(weight).toBeCloseTo(
-        sequences.reduce((sum, one) => sum + one.weights.reduce((a, b) => a + b, 0), 0),
-        4,
-      );
-    }
-  });
-
-  it("refuses a cursor that these data cannot have given", () => {
-    expect(() => batchesFrom(all, options, { epoch: 0, batch: 99 }).next()).toThrow(
-      /before batch 100 of an epoch/,
-    );
-  });
-});
-
 describe("microBatches", () => {
   it("has every sequence once, sorted by length, within the bound unless one is longer by itself", () => {
     assert(
@@ -101,65 +61,5 @@ describe("microBatches", () => {
         }
       }),
     );
-  });
-});
-
-describe("flatten", () => {
-  it("gives back every token, position and target of every sequence, and masks padding by place", () => {
-    assert(
-      property(array(integer({ min: 1, max: 30 }), { minLength: 1, maxLength: 6 }), (lengths) => {
-        const all = sequencesOf(lengths);
-        const flat = flatten(all);
-        const { sequences: count, longest, tokens } = flat;
-        expect([count, longest, tokens]).toEqual([
-          all.length,
-          Math.max(...all.map((one) => one.ids.length)),
-          all.reduce((sum, one) => sum + one.ids.length, 0),
-        ]);
-        for (const [b, one] of all.entries()) {
-          for (let i = 0; i < longest; i++) {
-            const padded = b * longest + i;
-            const real = i < one.ids.length;
-            expect(flat.positions[padded]).toBe(BigInt(i));
-            expect(flat.padMask[padded]).toBe(real ? 1 : 0);
-            const at = Number(flat.padIndex[padded]);
-            if (real) {
-              expect(flat.ids[at]).toBe(BigInt(one.ids[i]!));
-              expect(flat.unpadIndex[at]).toBe(BigInt(padded));
-            } else expect(at).toBe(0);
-          }
-        }
-        const targets = [...flat.rows].map((at, r) => {
-          const padded = Number(flat.unpadIndex[Number(at)]);
-          return [
-            Math.floor(padded / longest),
-            (padded % longest) + 1,
-            Number(flat.labels[r]),
-            flat.weights[r],
-          ];
-        });
-        const expected = all.flatMap((one, b) =>
-          [...one.weights.entries()]
-            .filter(([, weight]) => weight > 0)
-            .map(([at, weight]) => [b, at, one.ids[at], weight]),
-        );
-        expect(targets).toEqual(expected);
-        expect(flat.targets).toBe(expected.length);
-        expect(flat.weight).toBeCloseTo(
-          expected.reduce((sum, one) => sum + one[3]!, 0),
-          4,
-        );
-      }),
-    );
-  });
-
-  it("does not take a token for padding because its id is the padding id", () => {
-    const flat = flatten([
-      { ids: Int32Array.of(2, 2, 2), weights: Float32Array.of(0, 0, 1), replies: 1, rows: [0] },
-      { ids: Int32Array.of(2), weights: Float32Array.of(0), replies: 1, rows: [1] },
-    ]);
-    expect([...flat.padMask]).toEqual([1, 1, 1, 1, 0, 0]);
-    expect([...flat.labels]).toEqual([2n]);
-    expect([...flat.rows]).toEqual([1n]);
   });
 });

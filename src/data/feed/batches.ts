@@ -1,25 +1,6 @@
 /** The order in which sequences are trained: batches of about so many replies, micro-batches of so many tokens. */
-import { UserError, random } from "../../util/index.ts";
+import { random } from "../../util/index.ts";
 import type { FeedSequence } from "./fold.ts";
-
-/** Where training stands: the next batch to run. With the seed it is the whole state of the order. */
-export interface FeedCursor {
-  /** Counts from 0. */
-  readonly epoch: number;
-  /** The next batch within the epoch, from 0. */
-  readonly batch: number;
-}
-
-export interface Batch {
-  readonly sequences: readonly FeedSequence[];
-  /** Supervised replies. */
-  readonly replies: number;
-  /** Sum of the loss weights: what the batch's loss is divided by. */
-  readonly weight: number;
-  readonly tokens: number;
-  /** Where to go on after this batch. */
-  readonly next: FeedCursor;
-}
 
 export interface BatchOptions {
   /** Replies in a batch: whole sequences are added until there are at least so many. */
@@ -27,11 +8,9 @@ export interface BatchOptions {
   readonly seed: number;
 }
 
-export const start: FeedCursor = { epoch: 0, batch: 0 };
-
 /**
  * The batches of one epoch. Every sequence is in exactly one of them; the last one may hold fewer replies. The
- * order depends on the seed and the epoch alone.
+ * order depends on the seed and the epoch alone, so epoch and index of a batch are the whole state to resume from.
  */
 export function epochBatches(
   sequences: readonly FeedSequence[],
@@ -51,54 +30,6 @@ export function epochBatches(
   }
   if (current.length > 0) batches.push(current);
   return batches;
-}
-
-/** Batches from `cursor` on, without end; epochs differ in how many they have when sequences hold several replies. */
-export function* batchesFrom(
-  sequences: readonly FeedSequence[],
-  options: BatchOptions,
-  cursor: FeedCursor = start,
-): Generator<Batch, never> {
-  if (sequences.length === 0) throw new Error("no sequences to make batches of");
-  let at = cursor;
-  for (;;) {
-    const batches = epochBatches(sequences, at.epoch, options);
-    if (at.batch > batches.length) {
-      throw new UserError(
-        `the checkpoint stands before batch ${at.batch + 1} of an epoch that has ${batches.length}`,
-        { next: "Go on with the data and batch size that the run was started with." },
-      );
-    }
-    for (let index = at.batch; index < batches.length; index++) {
-      const next =
-        index + 1 < batches.length
-          ? { epoch: at.epoch, batch: index + 1 }
-          : { epoch: at.epoch + 1, batch: 0 };
-      yield { sequences: batches[index]!, ...countsOf(batches[index]!), next };
-    }
-    at = { epoch: at.epoch + 1, batch: 0 };
-  }
-}
-
-/** How many batches the first `epochs` epochs have together. */
-export function countBatches(
-  sequences: readonly FeedSequence[],
-  epochs: number,
-  options: BatchOptions,
-): number {
-  let count = 0;
-  for (let epoch = 0; epoch < epochs; epoch++) count += epochBatches(sequences, epoch, options).length;
-  return count;
-}
-
-function countsOf(sequences: readonly FeedSequence[]): Pick<Batch, "replies" | "weight" | "tokens"> {
-  let [replies, weight, tokens] = [0, 0, 0];
-  for (const sequence of sequences) {
-    replies += sequence.replies;
-    tokens += sequence.ids.length;
-    for (const one of sequence.weights) weight += one;
-  }
-  return { replies, weight, tokens };
 }
 
 /**
