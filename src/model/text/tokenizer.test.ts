@@ -4,9 +4,11 @@ import { assert, nat, property, string } from "fast-check";
 import { describe, expect, it } from "vitest";
 import { smolLm2 } from "../../../test/fixtures/smollm2.ts";
 import { ggufVocabulary } from "../../../test/fixtures/gguf-vocabulary.ts";
+import { chatTemplate } from "./chat-template.ts";
 import { tokenizerFromGguf } from "./gguf-vocabulary.ts";
 import { tokenizerFromSources } from "./load-tokenizer.ts";
 import type { Message } from "./conversation.ts";
+import { conversationRenderer } from "./render.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 interface GoldenTokenizer {
@@ -189,8 +191,10 @@ describe("a GGUF's own vocabulary", () => {
       readonly specialIds: number[][];
       readonly chats: readonly { readonly messages: Message[]; readonly ids: number[] }[];
     }>("smollm2.json");
-    const { tokenizer } = tokenizerFromGguf(vocabulary);
+    const { tokenizer, chatTemplate: source } = tokenizerFromGguf(vocabulary);
     expect(encodeAll(tokenizer, expected.texts)).toEqual(table(expected.texts, expected.ids));
+    const renderer = conversationRenderer({ tokenizer, template: chatTemplate(source, tokenizer) });
+    for (const { messages, ids } of expected.chats) expect(renderer.prompt(messages)).toEqual(ids);
     expect(encodeAll(tokenizer, expected.specialTexts)).toEqual(
       table(expected.specialTexts, expected.specialIds),
     );
