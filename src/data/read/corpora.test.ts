@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, test, type TestContext } from "vitest";
 import type { DialogueRecord } from "../record.ts";
-import { readEverything } from "./testing.ts";
+import { readEverything } from "./fixtures.contract.ts";
 
 /** Real corpora, and the same dialogues as another program converted them; not part of the repository. */
 const DATA = fileURLToPath(new URL("../../../../shared/data", import.meta.url));

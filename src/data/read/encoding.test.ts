@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { decodeText, detectEncoding, INVALID_BYTES, type Encoding } from "./encoding.ts";
-import { jsonLines, readFileOf } from "./testing.ts";
+import { jsonLines, readFileOf } from "./fixtures.contract.ts";
 
 const rows = [
   { context: "退货需要多久？", response: "一般三到五个工作日，请您耐心等待。" },

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { Example } from "../../model/text/index.ts";
 import { readExamples } from "./examples.ts";
-import { jsonLines, withFiles } from "./testing.ts";
+import { jsonLines, withFiles } from "./fixtures.contract.ts";
 
 async function examplesOf(content: string): Promise<Example[]> {
   return await withFiles({ "train.jsonl": content }, async (folder) => {

@@ -2,7 +2,7 @@ import { symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { expandInputs } from "./inputs.ts";
-import { withFiles } from "./testing.ts";
+import { withFiles } from "./fixtures.contract.ts";
 
 const FILES = {
   "a.jsonl": "",

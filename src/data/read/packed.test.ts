@@ -1,7 +1,7 @@
 import { Readable } from "node:stream";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { jsonLines, readEverything, readFileOf, withFiles, zipOf } from "./testing.ts";
+import { jsonLines, readEverything, readFileOf, withFiles, zipOf } from "./fixtures.contract.ts";
 
 const rows = Array.from({ length: 30 }, (_, i) => ({ context: `Question ${i}`, response: `Answer ${i}` }));
 const text = jsonLines(rows);

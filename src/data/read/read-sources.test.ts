@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
 import { describeCounts, readSources } from "./index.ts";
-import { jsonLines, readEverything, readFileOf, withFiles } from "./testing.ts";
+import { jsonLines, readEverything, readFileOf, withFiles } from "./fixtures.contract.ts";
 import type { ReadProgress, SourceReport } from "./types.ts";
 
 const row = (i: number): object => ({ context: `Question ${i}`, response: `Answer ${i}` });

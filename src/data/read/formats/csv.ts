@@ -27,6 +27,8 @@ export function csvParser(delimiter: string, options: RowParserOptions): RowPars
   let line = 1;
   /** Inside a line that was given up before its end came. */
   let skipping = false;
+  /** Rows with quotes in fields that do not begin with one. */
+  let literal = 0;
   /** For a record that has not ended: how far its quotes are counted, what they are there. */
   let resume = { at: 0, quoted: false };
 
@@ -109,7 +111,7 @@ export function csvParser(delimiter: string, options: RowParserOptions): RowPars
     return end < 0 ? rows : [...rows, ...drain(last)];
   };
 
-  /** Adds the rows of `batch`; the first record that csv-parse refuses is rejected and returned. */
+  /** Adds the rows of `batch`; the first record that csv-parse refuses ends it and is returned. */
   const readBatch = (batch: readonly CutRecord[], rows: Row[]): CutRecord | undefined => {
     const all = fieldsOf(batch);
     if (typeof all !== "string") {
@@ -119,13 +121,16 @@ export function csvParser(delimiter: string, options: RowParserOptions): RowPars
     for (const record of batch) {
       const single = fieldsOf([record]);
       if (typeof single === "string") {
-        const reason = `${single}; reading goes on at the next line`;
-        rows.push({
-          line: record.line,
-          rule: "csv-quote",
-          reason,
-          raw: text.slice(record.start, lineAfter(record)).trimEnd(),
-        });
+        const firstLine = text.slice(record.start, lineAfter(record)).replace(/\r?\n$/, "");
+        const cells = firstLine.split(delimiter);
+        if (cells.length === header?.length && !cells.some((cell) => cell.startsWith('"'))) {
+          // No field begins with a quote, so those inside are what people wrote, such as 5" nails.
+          literal += 1;
+          addRow(rows, cells, { ...record, text: firstLine });
+        } else {
+          const reason = `${single}; reading goes on at the next line`;
+          rows.push({ line: record.line, rule: "csv-quote", reason, raw: firstLine });
+        }
         return record;
       }
       addRow(rows, single[0]!, record);
@@ -146,7 +151,14 @@ export function csvParser(delimiter: string, options: RowParserOptions): RowPars
       text += piece.slice(skipped);
       return drain(false);
     },
-    end: () => drain(true),
+    end() {
+      const rows = drain(true);
+      if (literal > 0)
+        options.note(
+          `rows with quotes inside unquoted fields were kept as they stand: ${formatCount(literal)}`,
+        );
+      return rows;
+    },
   };
 }
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as zlib from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { readEverything, readFileOf } from "../testing.ts";
+import { readEverything, readFileOf } from "../fixtures.contract.ts";
 
 /** Written by make_parquet.py, which stands beside the files. */
 const GOLDEN = fileURLToPath(new URL("../../../../test/golden/read", import.meta.url));
@@ -69,6 +69,17 @@ describe("Parquet", () => {
     bytes.fill(0xff, 60, 90);
     await expect(readFileOf("broken.parquet", bytes)).rejects.toThrow(
       /row group 1 of .*broken\.parquet \(rows 1 to 20\) cannot be read/,
+    );
+  });
+
+  test("a run that claims more values than its page is found before it is expanded", async () => {
+    const bytes = Buffer.from(await golden("native.none.parquet"));
+    // Definition levels of the first page: 2 bytes long, one run of 20 times level 1.
+    const levels = bytes.indexOf(Buffer.from([2, 0, 0, 0, 40, 1]));
+    expect(levels).toBeGreaterThan(0);
+    bytes.set([0xfe, 0x7f], levels + 4);
+    await expect(readFileOf("hostile.parquet", bytes)).rejects.toThrow(
+      /row group 1 of .*hostile\.parquet \(rows 1 to 20\) cannot be read: a run of 8191 values where 20 are left/,
     );
   });
 });

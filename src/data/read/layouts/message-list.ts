@@ -2,7 +2,7 @@
 import type { Role } from "../../../model/text/index.ts";
 import type { RecordMessage } from "../../record.ts";
 import { RowFault, describeValue, safeJson } from "../fault.ts";
-import { isObject, own, type RowContext, type RowObject } from "./layout.ts";
+import { firstOwn, isObject, own, type RowContext, type RowObject } from "./layout.ts";
 import { requireRole } from "./roles.ts";
 
 export interface MessageKeys {
@@ -10,13 +10,22 @@ export interface MessageKeys {
   readonly content: string;
 }
 
-export const OPENAI_KEYS: MessageKeys = { role: "role", content: "content" };
+const OPENAI_KEYS: MessageKeys = { role: "role", content: "content" };
+
+/** The names that the first item uses for speaker and text. */
+function keysOf(list: readonly unknown[]): MessageKeys {
+  const first = list.find(isObject) ?? {};
+  return {
+    role: firstOwn(first, ["role", "from", "speaker"]) ?? OPENAI_KEYS.role,
+    content: firstOwn(first, ["content", "value", "text", "utterance"]) ?? OPENAI_KEYS.content,
+  };
+}
 
 /** Every item as a message; anything else in the list is a fault of the row. */
 export function mapMessages(
   list: readonly unknown[],
   context: RowContext,
-  keys: MessageKeys = OPENAI_KEYS,
+  keys: MessageKeys = keysOf(list),
 ): RecordMessage[] {
   const messages: RecordMessage[] = [];
   for (let i = 0; i < list.length; i++) messages.push(mapMessage(list[i], `message ${i + 1}`, context, keys));
