@@ -71,6 +71,12 @@ export const trainConfigSchema = z.strictObject({
         .optional()
         .describe("longest sequence in tokens; absent: 1,024 or the model's limit"),
       fold: z.boolean().default(true).describe("read rows that begin like one another once"),
+      base: z
+        .enum(["float32", "int8"])
+        .default("float32")
+        .describe(
+          "how the frozen linear layers compute; int8 takes a quarter of their memory and is less exact",
+        ),
       recompute: z
         .enum(["none", "block"])
         .default("none")

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { onnxRuntime } from "../compute/runtime/index.ts";
 import { type Tensor, float32 } from "../compute/tensor/index.ts";
 import { type ChatModel, openChatModel } from "../model/index.ts";
-import { loadResidentModel } from "../model/decoder/index.ts";
+import { loadResidentModel, quantisedModel } from "../model/decoder/index.ts";
 import { parameterViews } from "../model/nn/index.ts";
 import { type Adapter, type LoraPair, saveAdapter } from "../model/weights/index.ts";
 import {
@@ -71,7 +71,10 @@ export async function* runTraining(
 
   const { threads, provider } = config.runtime;
   await using runtime = await onnxRuntime({ provider, ...(threads === undefined ? {} : { threads }) });
-  const resident = await loadResidentModel(runtime, model.spec, model.store, options.onWeight);
+  const loaded = await loadResidentModel(runtime, model.spec, model.store, options.onWeight);
+  const { base } = config.training;
+  const resident =
+    base === "int8" ? await quantisedModel(loaded, plan.training.batch(0).microBatches[0]!) : loaded;
   const adapted = new Set(plan.layers.map(({ path }) => path));
   await using engine = await trainingEngine(resident, initialAdapter(plan.layout, config.seed), {
     layout: plan.layout,
@@ -85,6 +88,7 @@ export async function* runTraining(
     },
     ...plan.chunks,
     recompute: config.training.recompute,
+    base,
   });
   const events = trainingLoop(
     {

@@ -26,6 +26,8 @@ export interface EngineOptions {
   readonly queryChunks: number;
   readonly lossChunks: number;
   readonly recompute: Recompute;
+  /** How the frozen linear layers compute; the model must hold its weights accordingly. */
+  readonly base?: "float32" | "int8";
 }
 
 /** Everything that is trained, on the host. All vectors are [N]. */
@@ -72,7 +74,8 @@ export async function trainingEngine(
   const { runtime, spec } = model;
   const { layout, adapter, queryChunks, lossChunks } = options;
   const dropout = adapter === undefined ? 0 : byteProbability(options.dropout);
-  const shared = { layout, ...(adapter === undefined ? {} : { adapter }), queryChunks, lossChunks };
+  const { base = "float32" } = options;
+  const shared = { layout, base, ...(adapter === undefined ? {} : { adapter }), queryChunks, lossChunks };
   const step = await runtime.compile(
     lossGraph(spec, { ...shared, dropout, gradients: true, recompute: options.recompute }),
     { name: "training step" },

@@ -8,6 +8,7 @@ import {
   type WeightSource,
   crossEntropy,
   inputWeights,
+  int8Linear,
   joinGradients,
   linear,
   lora,
@@ -15,7 +16,7 @@ import {
   selectRows,
   sliceParameters,
 } from "../nn/index.ts";
-import { type Recompute, decoder, finalNorm, vocabularyTable } from "./decoder.ts";
+import { type FlatInputs, type Recompute, decoder, finalNorm, vocabularyTable } from "./decoder.ts";
 import type { ModelSpec } from "./model-spec.ts";
 
 export interface AdapterOptions {
@@ -30,6 +31,8 @@ export interface LossGraphOptions {
   readonly layout: ParameterLayout;
   /** LoRA around the linear layers; absent where the layout holds plain weights. */
   readonly adapter?: AdapterOptions;
+  /** How the frozen linear layers compute; float32 when absent. */
+  readonly base?: "float32" | "int8";
   /** Whether LoRA's input passes through dropout, whose keep masks arrive as inputs `dropout:<path>`. */
   readonly dropout?: number;
   /** Whether `gradient` is an output, added to the input `gradientSum` [N]. */
@@ -54,38 +57,15 @@ export function lossGraph(spec: ModelSpec, options: LossGraphOptions): Graph {
   const flat = g.input("parameters", "float32", [options.layout.size]);
   const trainable = sliceParameters(g, options.layout, flat);
   const root = scope(g, trainedOrFrozen(trainable, inputWeights(g)));
-  const length = options.queryChunks === 1 ? "S" : `${options.queryChunks}*C`;
   const rows = options.lossChunks === 1 ? "R" : `${options.lossChunks}*Q`;
   const input = (name: string, dtype: "int64" | "float32", shape: Shape): Value =>
     g.input(name, dtype, shape);
-  const half = spec.headWidth / 2;
-  const sliding = spec.layerAttention.includes("sliding");
-
-  const hidden = decoder(
-    root,
-    spec,
-    {
-      tokenIds: input("tokenIds", "int64", ["T"]),
-      positions: input("positions", "int64", ["B", length]),
-      padding: {
-        padIndex: input("padIndex", "int64", ["B", length]),
-        padMask: input("padMask", "float32", ["B", length, 1]),
-        placeIndex: input("placeIndex", "int64", ["T"]),
-      },
-      rotary: {
-        cos: input("rotaryCos", "float32", ["P", half]),
-        sin: input("rotarySin", "float32", ["P", half]),
-      },
-      causalMask: input("causalMask", "float32", [1, 1, length, length]),
-      ...(sliding ? { slidingMask: input("slidingMask", "float32", [1, 1, length, length]) } : {}),
-    },
-    {
-      linear: adaptedLinear(options),
-      queryChunks: options.queryChunks,
-      recompute: options.recompute,
-      trainable,
-    },
-  );
+  const hidden = decoder(root, spec, batchInputs(g, spec, options.queryChunks), {
+    linear: adaptedLinear(options),
+    queryChunks: options.queryChunks,
+    recompute: options.recompute,
+    trainable,
+  });
   const selected = selectRows(g, hidden, {
     rows: input("rows", "int64", [rows]),
     rowOfToken: input("rowOfToken", "int64", ["T"]),
@@ -109,17 +89,38 @@ export function lossGraph(spec: ModelSpec, options: LossGraphOptions): Graph {
   return g.build();
 }
 
-/** A trainable value where there is one of that name, else the frozen weight. */
-function trainedOrFrozen(trainable: ReadonlyMap<string, Value>, frozen: WeightSource): WeightSource {
-  return (name, shape) => trainable.get(name) ?? frozen(name, shape);
+/** The inputs that describe a batch to the decoder, as `flatBatch` feeds them. */
+export function batchInputs(g: GraphBuilder, spec: ModelSpec, queryChunks: number): FlatInputs {
+  const length = queryChunks === 1 ? "S" : `${queryChunks}*C`;
+  const half = spec.headWidth / 2;
+  const sliding = spec.layerAttention.includes("sliding");
+  return {
+    tokenIds: g.input("tokenIds", "int64", ["T"]),
+    positions: g.input("positions", "int64", ["B", length]),
+    padding: {
+      padIndex: g.input("padIndex", "int64", ["B", length]),
+      padMask: g.input("padMask", "float32", ["B", length, 1]),
+      placeIndex: g.input("placeIndex", "int64", ["T"]),
+    },
+    rotary: {
+      cos: g.input("rotaryCos", "float32", ["P", half]),
+      sin: g.input("rotarySin", "float32", ["P", half]),
+    },
+    causalMask: g.input("causalMask", "float32", [1, 1, length, length]),
+    ...(sliding ? { slidingMask: g.input("slidingMask", "float32", [1, 1, length, length]) } : {}),
+  };
 }
 
-function adaptedLinear({ adapter, dropout = 0 }: LossGraphOptions): Linear {
-  if (adapter === undefined) return linear;
-  return lora(
-    linear,
-    dropout > 0 ? { ...adapter, merged: false, dropout: dropoutOf(dropout) } : { ...adapter, merged: true },
-  );
+/** A trainable value where there is one of that name, else the frozen weight. */
+function trainedOrFrozen(trainable: ReadonlyMap<string, Value>, frozen: WeightSource): WeightSource {
+  return (name, shape, dtype) => trainable.get(name) ?? frozen(name, shape, dtype);
+}
+
+function adaptedLinear({ adapter, base = "float32", dropout = 0 }: LossGraphOptions): Linear {
+  const frozen = base === "int8" ? int8Linear : linear;
+  if (adapter === undefined) return frozen;
+  if (dropout > 0) return lora(frozen, { ...adapter, merged: false, dropout: dropoutOf(dropout) });
+  return lora(frozen, { ...adapter, merged: base === "float32" });
 }
 
 /** Inverted dropout with a keep mask fed from outside, so that the host's counter decides it and a resume repeats it. */

@@ -1,0 +1,81 @@
+/** Linear layers over an 8-bit frozen base: integer products forward and backward, activations quantised by token. */
+import type { GraphBuilder, Value } from "../../compute/graph/index.ts";
+import { scalar, tensor } from "../../compute/tensor/index.ts";
+import type { Linear } from "./linear.ts";
+import type { Scope } from "./scope.ts";
+
+/** Layers that read one input share its smoothing, and so its quantised form. */
+const sharedInput: Readonly<Record<string, string>> = {
+  q_proj: "qkv",
+  k_proj: "qkv",
+  v_proj: "qkv",
+  gate_proj: "gate_up",
+  up_proj: "gate_up",
+};
+
+/** The name of the smoothing vector of a layer's input: `….self_attn.qkv.smoothing`, `….mlp.down_proj.smoothing`. */
+export function smoothingName(path: string): string {
+  const dot = path.lastIndexOf(".");
+  const part = path.slice(dot + 1);
+  return `${path.slice(0, dot)}.${sharedInput[part] ?? part}.smoothing`;
+}
+
+/**
+ * y = x Wᵀ with W ≈ diag(scale) · q · diag(1/s): `weight.int8` [O, I] holds q, `weight.scale` [O] the scale of
+ * each row, and the smoothing 1/s [I] moves outliers of an input channel into the weights (SmoothQuant, Xiao et
+ * al., 2023). x/s is quantised by token to u8 around 128; backward, dy ⊙ scale is, and the same q serves.
+ */
+export const int8Linear: Linear = (scope, x, outWidth, bias = false) => {
+  const { g } = scope;
+  const inWidth = x.shape.at(-1)!;
+  const part = scope.path.slice(scope.path.lastIndexOf(".") + 1);
+  const inverse = scope.parent!.at(sharedInput[part] ?? part).weight("smoothing", [inWidth]);
+  const q = scope.weight("weight.int8", [outWidth, inWidth], "int8");
+  const scale = scope.weight("weight.scale", [outWidth]);
+  const [y] = g.custom(
+    [x],
+    () => {
+      const [codes, step] = quantiseByToken(g, g.mul(x, inverse));
+      return [g.mul(integerProduct(g, codes, q, scale, true), step)];
+    },
+    ([dy]) => {
+      const [codes, step] = quantiseByToken(g, g.mul(dy!, scale));
+      const one = g.constant(scalar(1));
+      return [g.mul(g.mul(integerProduct(g, codes, q, one, false), step), inverse)];
+    },
+  );
+  return bias ? g.add(y!, scope.weight("bias", [outWidth])) : y!;
+};
+
+/** x [T, I] → codes [T, I] uint8 around 128 and the step of each token [T, 1]: x ≈ (codes − 128) · step. */
+function quantiseByToken(g: GraphBuilder, x: Value): readonly [Value, Value] {
+  const tokens = x.shape[0]!;
+  const step = g.max(g.mul(g.reduceMax(g.abs(x), [-1], true), 1 / 127), 1e-12);
+  const middle = g.expand(g.constant(tensor("uint8", [1], Uint8Array.of(128))), [tokens]);
+  return [g.op("QuantizeLinear", [x, g.reshape(step, [tokens]), middle], { axis: 0 }), step];
+}
+
+/** (codes − 128) · op(q), scaled by output column where `scale` is a vector. */
+function integerProduct(g: GraphBuilder, codes: Value, q: Value, scale: Value, transposed: boolean): Value {
+  const zero = scale.shape.length === 0 ? tensor("int8", [], new Int8Array(1)) : undefined;
+  const weightZero =
+    zero === undefined
+      ? g.constant(tensor("int8", [scale.shape[0] as number], new Int8Array(scale.shape[0] as number)))
+      : g.constant(zero);
+  return g.op(
+    "QGemm",
+    [codes, g.constant(scalar(1)), g.constant(tensor("uint8", [], Uint8Array.of(128))), q, scale, weightZero],
+    { transA: 0, transB: transposed ? 1 : 0, alpha: 1 },
+  );
+}
+
+/** Passes x on and records the largest |x| of each input channel, [I], under the smoothing's name. */
+export function calibrating(base: Linear, record: (name: string, largest: Value) => void): Linear {
+  const seen = new Set<string>();
+  return (scope: Scope, x, outWidth, bias) => {
+    const name = smoothingName(scope.path);
+    if (!seen.has(name)) record(name, scope.g.reduceMax(scope.g.abs(x), [0]));
+    seen.add(name);
+    return base(scope, x, outWidth, bias);
+  };
+}
