@@ -44,7 +44,7 @@ export function waterfall(m: Manifest): Markup {
   const { read, kept } = m.rows;
   const whole = Math.max(1, read);
   let left = read;
-  const steps = Object.entries(m.rejected).map(([rule, count]) => {
+  const steps = inOrder(m).map(([rule, count]) => {
     left -= count;
     return bar({
       name: humanName(rule),
@@ -86,6 +86,18 @@ export function waterfall(m: Manifest): Markup {
         { tone: "bad", text: "removed by the step" },
       ])}${history}
     </div>`;
+}
+
+/** What is left out of splits that were clean comes last. */
+const LAST = ["source-mix", "intent-balance", "cross-split-duplicate"];
+
+/** Rejected rows in the order of the steps: broken rows first, then the rules as they run, then shaping. */
+function inOrder(m: Manifest): [rule: string, count: number][] {
+  const rank = (rule: string): number => {
+    const last = LAST.indexOf(rule);
+    return last >= 0 ? m.rules.length + last : m.rules.findIndex(({ name }) => name === rule);
+  };
+  return Object.entries(m.rejected).sort(([a], [b]) => rank(a) - rank(b));
 }
 
 export function intents(m: Manifest): Markup {

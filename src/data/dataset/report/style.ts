@@ -29,7 +29,7 @@ h1 { font-size: var(--step3); line-height: 1.2; letter-spacing: -0.02em; margin:
 h2 { font-size: var(--step2); line-height: 1.25; letter-spacing: -0.01em; margin: 3rem 0 0.35rem; }
 h3 { font-size: var(--step1); line-height: 1.3; margin: 0; }
 p { margin: 0 0 0.75rem; }
-.lead { color: var(--soft); max-width: 46rem; }
+.lead { color: var(--soft); max-width: 46rem; text-wrap: pretty; }
 .note { color: var(--soft); font-size: var(--step-1); }
 a { color: var(--accent); }
 code { font: 0.92em/1.4 ui-monospace, SFMono-Regular, Menlo, Consolas, "Noto Sans Mono", monospace; background: var(--sunk); padding: 0.1em 0.35em; border-radius: 4px; }
@@ -40,14 +40,14 @@ code { font: 0.92em/1.4 ui-monospace, SFMono-Regular, Menlo, Consolas, "Noto San
 .tile.good b { color: var(--good); } .tile.bad b { color: var(--bad); } .tile.warn b { color: var(--warn); }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 1.1rem 1.25rem 1.25rem; margin-top: 1rem; }
 .card > :first-child { margin-top: 0; } .card > :last-child { margin-bottom: 0; } .legend + .note { margin-top: 0.6rem; }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); gap: 1rem; margin-top: 1rem; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); gap: 1rem; margin-top: 1rem; }
 .pair .card { margin: 0; }
 .warnings { list-style: none; margin: 1rem 0 0; padding: 0; display: grid; gap: 0.6rem; }
 .warnings li { background: var(--warn-soft); border-left: 4px solid var(--warn); border-radius: 6px; padding: 0.65rem 0.9rem; }
 .warnings strong { font-weight: 600; } .warnings span { display: block; color: var(--soft); }
 .fine { background: var(--good-soft); border-left: 4px solid var(--good); border-radius: 6px; padding: 0.65rem 0.9rem; margin-top: 1rem; }
 .bars { display: grid; gap: 0.5rem; margin: 1rem 0 0; }
-.bar { display: grid; grid-template-columns: minmax(8rem, 15rem) 1fr minmax(6.5rem, auto); gap: 0.25rem 0.9rem; align-items: center; }
+.bar { display: grid; grid-template-columns: minmax(8rem, 15rem) 1fr 9rem; gap: 0.25rem 0.9rem; align-items: center; }
 .bar .name { line-height: 1.3; } .bar .value { text-align: right; white-space: nowrap; } .bar .value small { color: var(--soft); font-size: var(--step-1); }
 .bar svg { display: block; width: 100%; height: 1.15rem; overflow: visible; }
 .bar.total .name, .bar.total .value { font-weight: 600; }
@@ -85,7 +85,7 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
 @media print {
   :root { --paper: #fff; --card: #fff; --sunk: #f3f5f8; --line: #d5dbe3; --line-strong: #9aa5b3; --ink: #000; --soft: #444d58; --accent: #1f5fd0; --accent-soft: #a9c4f5; --ghost: #c3ccd8; --good: #0b7a4b; --good-soft: #eef8f2; --warn: #8a5200; --warn-soft: #fdf6e8; --bad: #b3261e; --mark: #ffe28a; --mark-ink: #000; }
   * { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
-  body { font-size: 10pt; } main { max-width: none; padding: 0; }
+  body { font-size: 10pt; } .tiles { grid-template-columns: repeat(3, 1fr); } main { max-width: none; padding: 0; }
   .card, .tile, .bar, .examples li, .warnings li, tr { break-inside: avoid; } h2, h3 { break-after: avoid; }
   details > summary { display: none; }
 }
