@@ -21,7 +21,9 @@ export function dropoutMasks(seed: number, probability: number): DropoutMasks {
       const counter = Buffer.alloc(16);
       counter.writeBigUInt64BE(BigInt(draw), 0);
       const total = [...shapes.values()].reduce((sum, [rows, width]) => sum + rows * width, 0);
-      const bytes = createCipheriv("aes-128-ctr", key, counter).update(Buffer.alloc(total));
+      const stream = createCipheriv("aes-128-ctr", key, counter).update(Buffer.alloc(total));
+      // A plain array: slices of a Buffer share its memory.
+      const bytes = new Uint8Array(stream.buffer, stream.byteOffset, stream.length);
       for (let i = 0; i < bytes.length; i++) bytes[i] = bytes[i]! >= threshold ? 1 : 0;
       const result: Record<string, Tensor<"bool">> = {};
       let offset = 0;
