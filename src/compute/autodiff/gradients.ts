@@ -61,6 +61,7 @@ export function vjp(
   for (let index = end - 1; index >= from; index--) {
     const region = regions.get(index + 1);
     if (region !== undefined) {
+      refuseLeaks(g, region, collected);
       const arrived = region.outputs.map((output) => collected.get(output));
       if (
         arrived.some((cotangent) => cotangent !== undefined) &&
@@ -84,6 +85,18 @@ export function vjp(
     node.inputs.forEach((input, i) => collect(input, result[i]));
   }
   return wrt.map((value) => collected.get(value));
+}
+
+/** A cotangent that reaches the inside of a custom region would be lost: only its outputs go through `backward`. */
+function refuseLeaks(g: GraphBuilder, region: CustomGradient, collected: ReadonlyMap<Value, Value>): void {
+  for (let index = region.first; index < region.last; index++) {
+    for (const value of g.nodes[index]!.outputs) {
+      if (!collected.has(value) || region.outputs.includes(value)) continue;
+      throw new GraphError(
+        `${value.name} is read outside its custom gradient, but is none of the outputs ${region.outputs.map(({ name }) => name).join(", ")}`,
+      );
+    }
+  }
 }
 
 function ruleOf(node: Node): GradRule<Node["op"]> {

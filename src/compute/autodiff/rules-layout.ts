@@ -115,9 +115,11 @@ export const layoutRules: Pick<GradTable, Product | Layout> = {
     const kept = withKeptAxes(g, ct, x!.shape, axes);
     return [g.expand(g.mul(kept, 1 / knownCount(node, x!.shape, axes)), x!.shape)];
   }),
+  // Equal maxima share the cotangent evenly.
   ReduceMax: single<"ReduceMax">((g, ct, [x], { outputs: [y], attributes: { axes } }) => {
     const highest = g.op("Equal", [x!, withKeptAxes(g, y!, x!.shape, axes)], {});
-    return [g.where(highest, withKeptAxes(g, ct, x!.shape, axes), 0)];
+    const share = g.div(withKeptAxes(g, ct, x!.shape, axes), g.sum(g.cast(highest, "float32"), axes, true));
+    return [g.where(highest, share, 0)];
   }),
   ArgMax: "not differentiable",
   TopK: "not differentiable",
@@ -127,6 +129,12 @@ export const layoutRules: Pick<GradTable, Product | Layout> = {
   ]),
   Slice: single<"Slice">((g, ct, [x], { attributes: { axis, start, end } }) => {
     const size = x!.shape[axis < 0 ? axis + x!.shape.length : axis]!;
+    if (typeof size === "number") {
+      // Bounds outside the axis are its ends, as in ONNX.
+      const at = (bound: number): number => Math.min(size, Math.max(0, bound < 0 ? bound + size : bound));
+      const from = at(start);
+      return [g.pad(ct, axis, from, size - Math.max(from, at(end ?? size)))];
+    }
     const before = start < 0 ? subtractDims(size, -start) : start;
     const after = end === undefined ? 0 : end < 0 ? -end : subtractDims(size, end);
     return [g.pad(ct, axis, before, after)];
