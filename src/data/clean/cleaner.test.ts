@@ -168,6 +168,18 @@ describe("cleaner", () => {
     ).toEqual(["structure", "sensitive-words", "reply-length", "exact-duplicate"]);
   });
 
+  it("shows no personal data in any rule's example", () => {
+    const clean = cleaner();
+    clean.process(
+      dialogue("a: Your phone is 415-555-0132?", "u: yes  ", "u: you idiot, 415-555-0132", `a: ${REPLY}`),
+    );
+    const { rules } = clean.finish();
+    expect(rules.flatMap(({ examples }) => examples).length).toBeGreaterThan(3);
+    expect(JSON.stringify(rules)).not.toContain("555-0132");
+    const [greeting] = rules.find(({ name }) => name === "structure")!.examples;
+    expect(greeting!.text).toBe("yes  ");
+  });
+
   it("takes a row of 10 MB", () => {
     const clean = cleaner();
     const result = clean.process(

@@ -1,6 +1,7 @@
 /** Runs records through the rules, one after another, and keeps each rule's account. */
 import type { DialogueRecord, Rejection } from "../record.ts";
 import { CleanConfig, type CleanConfigInput } from "./config.ts";
+import { veiler } from "./personal-data.ts";
 import { type RuleReport, type RuleServices, type RunningRule, isRejected } from "./rule.ts";
 import { RULES, RULE_KEYS, type RuleKey } from "./rules.ts";
 import { type Tally, newTally, wholeCharacter } from "./tally.ts";
@@ -53,10 +54,12 @@ export function cleaner(
 ): Cleaner {
   const options = CleanConfig.parse(config);
   const texts = newTexts();
+  // Reports travel further than data: while personal data is looked for, no rule's example shows any.
+  const veil = options.personalData.enabled ? veiler() : undefined;
   const steps = RULE_KEYS.filter((key) => only.includes(key)).map((key): Step => ({
     key,
     rule: start(key, options, services, texts),
-    tally: newTally(),
+    tally: newTally(veil),
   }));
   const running = steps.filter(
     (step): step is Step & { readonly rule: RunningRule } => step.rule !== undefined,

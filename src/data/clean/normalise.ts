@@ -75,6 +75,12 @@ function newNormaliser(options: NormaliseOptions, traced: boolean): (text: strin
   let starts = new Uint32Array(traced ? 1_024 : 0);
   let ends = new Uint32Array(traced ? 1_024 : 0);
   const { spaces } = options;
+  const view = {
+    codes,
+    length: 0,
+    originalStart: (index: number) => starts[index] ?? 0,
+    originalEnd: (index: number) => ends[index] ?? 0,
+  };
 
   return (text) => {
     table ??= tableFor(options);
@@ -133,12 +139,9 @@ function newNormaliser(options: NormaliseOptions, traced: boolean): (text: strin
       i = next;
     }
     if (spaces && length > 0 && last === SPACE) length -= 1;
-    return {
-      codes,
-      length,
-      originalStart: (index) => starts[index] ?? 0,
-      originalEnd: (index) => ends[index] ?? 0,
-    };
+    view.codes = codes;
+    view.length = length;
+    return view;
   };
 }
 

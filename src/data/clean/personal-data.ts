@@ -90,12 +90,7 @@ export const personalData: RuleDefinition<PersonalDataOptions> = {
           let content = message.content;
           let finds = hidden(content, known(entries[index]!));
           for (const find of finds) {
-            const mark = (): Mark => ({
-              message: index,
-              start: find.start,
-              end: find.end,
-              shown: veiled(message.content, finds),
-            });
+            const mark = (): Mark => ({ message: index, start: find.start, end: find.end });
             if (options.action === "flag") notes.flag(find.kind, record, mark);
             else notes.count(find.kind, record, mark);
             if (options.action === "reject") {
@@ -119,13 +114,17 @@ export const personalData: RuleDefinition<PersonalDataOptions> = {
   },
 };
 
-/** The message as examples show it: found values keep their ends only, so a report does not spread them. */
-function veiled(text: string, finds: readonly PersonalFind[]): string {
-  return replaceSpans(text, finds, (find) => {
-    const value = text.slice(find.start, find.end);
-    if (value.length <= 6) return "•".repeat(value.length);
-    return `${value.slice(0, 2)}${"•".repeat(value.length - 4)}${value.slice(-2)}`;
-  });
+/**
+ * A text as reports show it: what is found keeps its ends only, so that a report does not spread it. The
+ * length stays.
+ */
+export function veiler(): (text: string) => string {
+  const detect = personalDetector();
+  return (text) =>
+    replaceSpans(text, detect(text), ({ start, end }) => {
+      if (end - start <= 6) return "•".repeat(end - start);
+      return `${text.slice(start, start + 2)}${"•".repeat(end - start - 4)}${text.slice(end - 2, end)}`;
+    });
 }
 
 function allowList(entries: readonly string[]): (value: string, written: string) => boolean {

@@ -12,8 +12,6 @@ export interface Span {
 /** Where in a record something was found. */
 export interface Mark extends Span {
   readonly message: number;
-  /** Shown in place of the message's content, same length, where the content itself must not be shown. */
-  readonly shown?: string;
 }
 
 export interface RuleExample extends Span {

@@ -34,7 +34,24 @@ export const structure: RuleDefinition<StructureOptions> = {
   },
 };
 
-const EDGE_SPACE = /^\s|\s$/;
+/** White space at either end. ASCII, the usual, is told without a regular expression. */
+function hasEdgeSpace(text: string): boolean {
+  const first = text.charCodeAt(0);
+  const last = text.charCodeAt(text.length - 1);
+  if (first <= 0x20 || last <= 0x20) return text.trim().length < text.length;
+  return (isRareSpace(first) || isRareSpace(last)) && text.trim().length < text.length;
+}
+
+/** All that `trim` removes above ASCII. */
+function isRareSpace(code: number): boolean {
+  return (
+    code === 0xa0 ||
+    code === 0x1680 ||
+    (code >= 0x2000 && code <= 0x205f) ||
+    code === 0x3000 ||
+    code === 0xfeff
+  );
+}
 
 /** The usual record, told in one pass without building anything. */
 function isSound(messages: readonly RecordMessage[]): boolean {
@@ -44,7 +61,7 @@ function isSound(messages: readonly RecordMessage[]): boolean {
   for (let i = 0; i < messages.length; i++) {
     const message = messages[i]!;
     const expected = i < offset ? "system" : (i - offset) % 2 === 0 ? "user" : "assistant";
-    if (message.role !== expected || message.content === "" || EDGE_SPACE.test(message.content)) return false;
+    if (message.role !== expected || message.content === "" || hasEdgeSpace(message.content)) return false;
     learned ||= isSupervised(message);
   }
   return learned;

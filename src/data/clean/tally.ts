@@ -22,7 +22,8 @@ export interface Tally extends Notes {
 
 const NO_FLAGS: readonly string[] = [];
 
-export function newTally(): Tally {
+/** `veil` hides what examples must not show; it keeps the length of its text. */
+export function newTally(veil: (text: string) => string = (text) => text): Tally {
   let flags: string[] | undefined;
   const count = (reason: string, record: DialogueRecord, mark?: () => Mark): void => {
     const known = tally.reasons.get(reason);
@@ -30,12 +31,12 @@ export function newTally(): Tally {
     tally.reasons.set(key, (tally.reasons.get(key) ?? 0) + 1);
     if (mark === undefined) return;
     if (tally.examples.length < MAX_EXAMPLES) {
-      tally.examples.push(example(reason, record, mark()));
+      tally.examples.push(example(reason, record, mark(), veil));
     } else if (known === undefined) {
       const crowded = tally.examples.findLastIndex(
         (shown) => tally.examples.filter((other) => other.reason === shown.reason).length > 1,
       );
-      if (crowded >= 0) tally.examples[crowded] = example(reason, record, mark());
+      if (crowded >= 0) tally.examples[crowded] = example(reason, record, mark(), veil);
     }
   };
   const tally: Tally = {
@@ -65,9 +66,14 @@ export function newTally(): Tally {
   return tally;
 }
 
-function example(reason: string, record: DialogueRecord, mark: Mark): RuleExample {
+function example(
+  reason: string,
+  record: DialogueRecord,
+  mark: Mark,
+  veil: (text: string) => string,
+): RuleExample {
   const message = record.messages[mark.message];
-  const text = mark.shown ?? message?.content ?? "";
+  const text = veil(message?.content ?? "");
   const start = Math.min(mark.start, text.length);
   const end = Math.min(Math.max(mark.end, start), text.length, start + WINDOW);
   const room = Math.floor((WINDOW - (end - start)) / 2);
