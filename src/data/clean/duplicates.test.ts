@@ -112,6 +112,18 @@ describe("near duplicates", () => {
     expect(whole.kept).toBe(3);
   });
 
+  it("bounds the search where hundreds look alike, and says so", () => {
+    const history = [
+      "u: I would like to ask about the double room on the third floor",
+      `h: ${LONG}`,
+      "u: Which room number is it",
+    ];
+    const records = Array.from({ length: 400 }, (_, i) => dialogue(...history, `a: number${i}`));
+    const { whole, report } = run("nearDuplicates", records);
+    expect(whole.kept).toBe(400);
+    expect((report.details as NearDuplicatesDetails).cutSearches).toBeGreaterThan(50);
+  });
+
   it("works on Chinese by character", () => {
     const text = "您好，您的订单已经从仓库发出，预计明天下午送达，请保持电话畅通，如有问题随时联系我们";
     const { whole } = run("nearDuplicates", [

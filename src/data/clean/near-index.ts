@@ -28,6 +28,8 @@ export interface NearIndex {
 
 /** Candidates verified in one search. Templates put thousands of texts of Jaccard 0.7 into one bucket. */
 const MAX_CANDIDATES = 256;
+/** Links followed in one bucket: a common key must not slow down searches for its neighbours in the bucket. */
+const MAX_STEPS = 4_096;
 /** Records a chunk of the arrays holds. */
 const CHUNK = 1 << 16;
 /** Words a chunk of the sketch store holds. */
