@@ -104,18 +104,23 @@ function stageRecord(
   words: HistogramCounter,
   turns: HistogramCounter,
 ): StagedRow {
-  const before = replyWords(record);
+  // Cleaning leaves most replies as they were: none is counted twice.
+  const known = new Map<string, number>();
+  const before = replyWords(record, known);
   for (const count of before) words.add(count);
   turns.add(exchanges(record));
   const outcome = rules.process(record);
   if (outcome.kind === "rejected") return outcome;
-  return { record: outcome.record, words: outcome.changed ? replyWords(outcome.record) : before };
+  return { record: outcome.record, words: outcome.changed ? replyWords(outcome.record, known) : before };
 }
 
-function replyWords(record: DialogueRecord): number[] {
+function replyWords(record: DialogueRecord, known: Map<string, number>): number[] {
   const counts: number[] = [];
   for (const { role, content, supervised } of record.messages) {
-    if (role === "assistant" && supervised !== false) counts.push(countWords(content));
+    if (role !== "assistant" || supervised === false) continue;
+    let count = known.get(content);
+    if (count === undefined) known.set(content, (count = countWords(content)));
+    counts.push(count);
   }
   return counts;
 }
