@@ -9,7 +9,11 @@ export class Emitter {
   readonly nodes: ProtobufWriter[] = [];
   readonly constants: { readonly name: string; readonly content: Tensor }[] = [];
   readonly #taken: Set<string>;
-  readonly #symbols = new Map<string, { readonly input: string; readonly axis: number }>();
+  /** Where each symbol is found: an axis of an input, whose size is so many times the symbol. */
+  readonly #symbols = new Map<
+    string,
+    { readonly input: string; readonly axis: number; readonly times: number }
+  >();
   readonly #cache = new Map<string, string>();
   #counter = 0;
 
@@ -18,8 +22,14 @@ export class Emitter {
     this.#taken = taken;
     for (const input of graph.inputs) {
       for (const [axis, dim] of input.shape.entries()) {
-        if (typeof dim === "string" && /^\w+$/.test(dim) && !this.#symbols.has(dim)) {
-          this.#symbols.set(dim, { input: input.name, axis });
+        const [term, ...others] = termsOf(dim);
+        const [symbol, ...more] = term?.symbols ?? [];
+        if (symbol === undefined || others.length > 0 || more.length > 0) continue;
+        const times = term!.coefficient;
+        const known = this.#symbols.get(symbol);
+        // An axis of the very size is best; a multiple of it tells the size too.
+        if (known === undefined || (known.times !== 1 && times === 1)) {
+          this.#symbols.set(symbol, { input: input.name, axis, times });
         }
       }
     }
@@ -99,16 +109,17 @@ export class Emitter {
         `the size ${dim} needs ${symbol} at run time, but no input of the graph has an axis of size ${symbol}`,
       );
     }
-    return this.#once(`symbol ${symbol}`, () =>
-      this.op(
+    return this.#once(`symbol ${symbol}`, () => {
+      const size = this.op(
         "Shape",
         [source.input],
         [
           { name: "start", int: source.axis },
           { name: "end", int: source.axis + 1 },
         ],
-      ),
-    );
+      );
+      return source.times === 1 ? size : this.op("Div", [size, this.int64s([source.times])]);
+    });
   }
 
   /** A whole shape as int64 [rank]. */
