@@ -1,0 +1,253 @@
+/** `attune evaluate`: a run against its base, its baselines and other runs, on the same prompts. */
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { Command, Option } from "commander";
+import {
+  type Evaluation,
+  type EvaluationOptions,
+  type SystemFigures,
+  evaluate,
+  evaluationItems,
+  generalTexts,
+  repliesOf,
+  sampleItems,
+} from "../../judge/index.ts";
+import { SPLITS, type Split } from "../../data/index.ts";
+import { openChatModel } from "../../model/index.ts";
+import { isRunFolder } from "../../project/index.ts";
+import { CancelledError, formatBytes, formatCount } from "../../util/index.ts";
+import { numberBetween, wholeNumber } from "../arguments.ts";
+import { interruptSignal } from "../interrupt.ts";
+import { type Output, bold, dim, terminalOutput } from "../terminal.ts";
+import { type JudgedRun, openJudgedData, openJudgedRun, systemsOf } from "./judged-run.ts";
+
+export interface EvaluateFlags {
+  readonly on?: string;
+  readonly split?: Split;
+  readonly systems?: string;
+  readonly limit?: number;
+  readonly batch: number;
+  readonly maxNewTokens?: number;
+  readonly out?: string;
+  readonly samples: number;
+  readonly seed: number;
+  readonly threads?: number;
+  readonly speedSeconds: number;
+  readonly json?: boolean;
+}
+
+export function evaluateCommand(): Command {
+  return new Command("evaluate")
+    .description(
+      "compare a run with its base, with baselines and with other runs: quality, speed, forgetting",
+    )
+    .argument("<run>", "the folder of a run, or a model")
+    .option("--on <data>", "conversations to judge on; default: what the run held out")
+    .addOption(new Option("--split <name>", "of a prepared data set; default test").choices([...SPLITS]))
+    .option(
+      "--systems <list>",
+      "of base, adapter, retrieval, frequent and folders of runs; the first is the one compared with",
+    )
+    .option("--limit <n>", "judge at most so many replies, drawn by the seed", wholeNumber(1, 1_000_000))
+    .option("--batch <n>", "replies generated at once", wholeNumber(1, 512), 16)
+    .option(
+      "--max-new-tokens <n>",
+      "default: one and a half times the longest reference",
+      wholeNumber(1, 8192),
+    )
+    .option("--out <folder>", "default: evaluation in the run's folder")
+    .option("--samples <n>", "bootstrap resamples for the 95 % intervals", wholeNumber(10, 100_000), 1000)
+    .option("--seed <n>", "of the sample and the resampling", wholeNumber(0, 2 ** 31), 0)
+    .option("--threads <n>", "default: the machine's physical cores", wholeNumber(1, 1024))
+    .option(
+      "--speed-seconds <n>",
+      "time to spend on measuring speed, a system; 0 leaves it out",
+      numberBetween(0, 3600),
+      60,
+    )
+    .option("--json", "print progress as JSON lines; the last is the result")
+    .action(async (run: string, flags: EvaluateFlags) => {
+      const output = terminalOutput({ json: flags.json ?? false });
+      const { evaluation, folder } = await evaluateRun(run, flags, output);
+      output.clear();
+      output.json({ type: "result", folder, ...resultOf(evaluation) });
+      for (const line of summaryLines(evaluation, folder)) output.line(line);
+    });
+}
+
+/** Evaluates or goes on evaluating; diagnosis and report use it too. */
+export async function evaluateRun(
+  target: string,
+  flags: EvaluateFlags,
+  output: Output,
+): Promise<{
+  readonly evaluation: Evaluation;
+  readonly folder: string;
+  readonly run: JudgedRun | undefined;
+}> {
+  const run = (await isRunFolder(target)) ? await openJudgedRun(target) : undefined;
+  const data = await openJudgedData(flags.on, flags.split, run);
+  const training = run?.training ?? [];
+  if (run?.trainingMissing !== undefined)
+    output.notice(`without baselines and seen replies: ${run.trainingMissing}`);
+  const standard = [
+    "base",
+    ...(run === undefined ? [] : ["adapter"]),
+    ...(training.length === 0 ? [] : ["retrieval", "frequent"]),
+  ];
+  const names =
+    flags.systems
+      ?.split(",")
+      .map((name) => name.trim())
+      .filter((name) => name !== "") ?? standard;
+  const systems = await systemsOf(names, target, run);
+  const all = evaluationItems(data.examples, repliesOf(training));
+  const items = sampleItems(all, flags.limit, flags.seed);
+  const model = run?.config.model ?? target;
+  const folder =
+    flags.out ?? (run === undefined ? join("evaluations", hashName(target)) : join(target, "evaluation"));
+  const interrupt = interruptSignal(() =>
+    output.notice("Stopping. What is done is kept: the same command goes on."),
+  );
+  const options: EvaluationOptions = {
+    folder,
+    items,
+    training,
+    systems,
+    data: {
+      path: data.path,
+      ...(data.sha256 === undefined ? {} : { sha256: data.sha256 }),
+      replies: all.length,
+    },
+    batch: flags.batch,
+    maxNewTokens:
+      flags.maxNewTokens ??
+      (await replyLimit(
+        model,
+        all.map(({ references }) => references[0]!),
+      )),
+    maxTokens: 2048,
+    general: await generalTexts(),
+    speedSeconds: flags.speedSeconds,
+    runtime: flags.threads === undefined ? {} : { threads: flags.threads },
+    samples: flags.samples,
+    seed: flags.seed,
+    signal: interrupt.signal,
+    notice: output.notice,
+    onProgress: ({ system, phase, done, total }) => {
+      output.json({ type: "progress", system, phase, done, total });
+      output.live(`${system}: ${phase} ${formatCount(done)} of ${formatCount(total)}`);
+    },
+  };
+  try {
+    return { evaluation: await evaluate(options), folder, run };
+  } catch (error) {
+    if (interrupt.signal.aborted) throw new CancelledError("the evaluation");
+    throw error;
+  } finally {
+    interrupt.dispose();
+  }
+}
+
+const hashName = (target: string): string =>
+  `${target.replaceAll(/[^\w.-]+/g, "-").slice(-60)}-${createHash("sha256").update(target).digest("hex").slice(0, 6)}`;
+
+/** Room for one and a half times the longest reference; a system that never stops must not take hours. */
+async function replyLimit(model: string, references: readonly string[]): Promise<number> {
+  const opened = await openChatModel(model);
+  try {
+    const { tokenizer } = opened.renderer;
+    const longest = references.reduce((most, text) => Math.max(most, tokenizer.encode(text).length), 0);
+    return Math.max(64, Math.min(512, Math.ceil(1.5 * longest)));
+  } finally {
+    await opened.close();
+  }
+}
+
+const rounded = (value: number | undefined): number | null =>
+  value === undefined || !Number.isFinite(value) ? null : Number(value.toPrecision(6));
+
+/** What scripts read. */
+export function resultOf(evaluation: Evaluation): Record<string, unknown> {
+  const of = ({
+    name,
+    kind,
+    metrics,
+    perplexity,
+    speed,
+    generation,
+    general,
+    comparison,
+  }: SystemFigures): unknown => ({
+    name,
+    kind,
+    replies: metrics.count,
+    bleu4: rounded(metrics.bleu4.score),
+    rougeL: rounded(metrics.rougeL.score),
+    chrf: rounded(metrics.chrf.score),
+    perplexity: rounded(perplexity?.score),
+    ttftMsP50: rounded(speed?.ttftMsP50),
+    ttftMsP95: rounded(speed?.ttftMsP95),
+    decodeTokensPerSecond: rounded(speed?.decodeTokensPerSecond),
+    prefillTokensPerSecond: rounded(speed?.prefillTokensPerSecond),
+    repliesPerSecond: rounded(generation.repliesPerSecond),
+    repliesPerSecondAlone: rounded(speed?.repliesPerSecondAlone),
+    general: Object.fromEntries(
+      Object.entries(general).map(([text, { perplexity: value }]) => [text, rounded(value)]),
+    ),
+    ...(comparison === undefined
+      ? {}
+      : { against: comparison.against, bleu4PValue: rounded(comparison.bleu4.pValue) }),
+  });
+  return {
+    judged: evaluation.data.judged,
+    peakBytes: evaluation.peakBytes,
+    systems: evaluation.systems.map(of),
+  };
+}
+
+function summaryLines(evaluation: Evaluation, folder: string): string[] {
+  const { systems, data, machine } = evaluation;
+  const cell = (text: string): string => text.padStart(10);
+  const wide = Math.max(10, ...systems.map(({ name }) => name.length)) + 2;
+  const figure = (value: number | undefined, digits: number): string =>
+    cell(value === undefined || !Number.isFinite(value) ? "–" : value.toFixed(digits));
+  const head = ["BLEU-4", "± 95 %", "ROUGE-L", "perplexity", "first ms", "tokens/s", "replies/s"];
+  const lines = [
+    `${bold("judged")}  ${formatCount(data.judged)} of ${formatCount(data.replies)} replies of ${data.path}; ${(100 * data.seenShare).toFixed(0)} % stand word for word in training`,
+    dim("".padEnd(wide) + head.map(cell).join("")),
+    ...systems.map(({ name, metrics, perplexity, speed, generation }) => {
+      const { bleu4 } = metrics;
+      return (
+        name.padEnd(wide) +
+        figure(bleu4.score, 2) +
+        figure((bleu4.high - bleu4.low) / 2, 2) +
+        figure(100 * metrics.rougeL.score, 2) +
+        figure(perplexity?.score, 2) +
+        figure(speed?.ttftMsP50, 0) +
+        figure(speed?.decodeTokensPerSecond, 0) +
+        figure(speed === undefined ? undefined : generation.repliesPerSecond, 2)
+      );
+    }),
+  ];
+  for (const { name, comparison, generation, general } of systems) {
+    if (comparison !== undefined) {
+      const { difference, pValue } = comparison.bleu4;
+      lines.push(
+        `${name} against ${comparison.against}: BLEU-4 ${difference.score < 0 ? "−" : "+"}${Math.abs(difference.score).toFixed(2)} (95 %: ${difference.low.toFixed(2)} to ${difference.high.toFixed(2)}, p = ${pValue.toFixed(3)})`,
+      );
+    }
+    if (generation.speedup !== undefined)
+      lines.push(`${name}: ${generation.speedup.toFixed(1)} times the replies a second of one at a time`);
+    const texts = Object.entries(general).map(([text, { perplexity }]) => `${text} ${perplexity.toFixed(1)}`);
+    if (texts.length > 0) lines.push(`${name}: perplexity of general text: ${texts.join(", ")}`);
+  }
+  lines.push(...evaluation.warnings.map((warning) => `warning: ${warning}`));
+  lines.push(
+    dim(
+      `${machine.cpu}, ${machine.threads} threads, ${machine.precision}, ${machine.runtime}; peak ${formatBytes(evaluation.peakBytes)}`,
+    ),
+    `written to ${folder}/evaluation.json and predictions.jsonl; let people rate them: attune rate ${join(folder, "predictions.jsonl")}`,
+  );
+  return lines;
+}
