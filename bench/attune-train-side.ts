@@ -1,0 +1,216 @@
+/** Attune's side of bench/train-step.ts: one step of the training engine a turn. */
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { GraphBuilder, optimize } from "../src/compute/graph/index.ts";
+import { type DeviceTensor, type Runtime, onnxRuntime } from "../src/compute/runtime/index.ts";
+import { adamWDefaults } from "../src/compute/optim/index.ts";
+import { float32 } from "../src/compute/tensor/index.ts";
+import { microBatches } from "../src/data/feed/index.ts";
+import {
+  type ModelSpec,
+  type Sequence,
+  flatBatch,
+  loadResidentModel,
+  lossGraph,
+  specFromConfig,
+} from "../src/model/decoder/index.ts";
+import { parameterLayout, parameterViews } from "../src/model/nn/index.ts";
+import { openCheckpoint, openSafetensors } from "../src/model/weights/index.ts";
+import { adaptedLayers, chunksFor, loraParameters, trainingEngine } from "../src/train/index.ts";
+import { parseJson, readTextFile } from "../src/util/index.ts";
+import { median, peakBytes } from "./machine.ts";
+import { matmulWork } from "./matmul-work.ts";
+import { serveTurns } from "./turns.ts";
+import { type Row, readBatches } from "./workload.ts";
+
+const { values } = parseArgs({
+  options: {
+    work: { type: "string", default: "" },
+    threads: { type: "string", default: "1" },
+    rank: { type: "string", default: "16" },
+    alpha: { type: "string", default: "32" },
+    targets: { type: "string", default: "q_proj,v_proj" },
+    dropout: { type: "string", default: "0" },
+    "micro-tokens": { type: "string", default: "700" },
+    "learning-rate": { type: "string", default: "3e-4" },
+  },
+});
+
+async function main(): Promise<void> {
+  const rank = Number(values.rank);
+  const dropout = Number(values.dropout);
+  const microTokens = Number(values["micro-tokens"]);
+  const batches = await readBatches(values.work);
+  const modelFolder = join(values.work, "model");
+  const configPath = join(modelFolder, "config.json");
+  const spec = specFromConfig(
+    parseJson(await readTextFile(configPath, "the config"), configPath),
+    configPath,
+  );
+  const layers = adaptedLayers(spec, values.targets.split(","));
+  const layout = parameterLayout(loraParameters(layers, rank));
+  const adapted = new Set(layers.map(({ path }) => path));
+  const adapter = { rank, scale: Number(values.alpha) / rank, adapts: (path: string) => adapted.has(path) };
+
+  const plans = batches.training.map((rows) => planOf(rows, microTokens));
+  const longest = Math.max(
+    ...[...batches.training, ...batches.validation].flat().map(({ ids }) => ids.length),
+  );
+  const supervised = Math.max(
+    ...plans.flatMap(({ parts }) => parts.map((part) => part.reduce((sum, row) => sum + targetsOf(row), 0))),
+  );
+  const chunks = chunksFor(longest, supervised);
+
+  const runtime = await onnxRuntime({ threads: Number(values.threads) });
+  const store = await openCheckpoint(modelFolder);
+  const resident = await loadResidentModel(runtime, spec, store);
+  await store.close();
+  const engine = await trainingEngine(resident, await readAdapter(join(values.work, "adapter.safetensors")), {
+    layout,
+    adapter,
+    dropout,
+    seed: 0,
+    optimizer: adamWDefaults,
+    ...chunks,
+    recompute: "none",
+  });
+  let draws = 0;
+  let updates = 0;
+
+  async function readAdapter(path: string): Promise<Float32Array> {
+    const flat = new Float32Array(layout.size);
+    const file = await openSafetensors(path);
+    for (const [name, view] of parameterViews(layout, flat))
+      view.set((await file.store.read(`base_model.model.${name}`)).data);
+    await file.store.close();
+    return flat;
+  }
+
+  async function step(index: number): Promise<Record<string, number>> {
+    const { parts, tokens, weight } = plans[index % plans.length]!;
+    const began = performance.now();
+    let loss = 0;
+    for (const part of parts) loss += await engine.accumulate(part, 1 / weight, draws++);
+    const gradientNorm = await engine.update({
+      learningRate: Number(values["learning-rate"]),
+      weightDecay: 0.01,
+      maxNorm: 1,
+      update: ++updates,
+    });
+    return { seconds: (performance.now() - began) / 1000, loss, gradientNorm, tokens };
+  }
+
+  async function validate(): Promise<Record<string, number>> {
+    let [sum, weight] = [0, 0];
+    for (const rows of batches.validation) {
+      const plan = planOf(rows, microTokens);
+      for (const part of plan.parts) sum += await engine.loss(part);
+      weight += plan.weight;
+    }
+    return { loss: sum / weight };
+  }
+
+  /** Operations of a step's matrix products, and the rate that one such product reaches alone. */
+  async function ceiling(from: number): Promise<Record<string, number>> {
+    const graph = optimize(
+      lossGraph(spec, { layout, adapter, dropout, gradients: true, ...chunks, recompute: "none" }),
+    );
+    const measured = plans.slice(from);
+    const work = measured.map(({ parts }) =>
+      parts
+        .map((part) => matmulWork(graph, flatBatch(part, spec, chunks).feeds))
+        .reduce((sum, part) => ({
+          linear: sum.linear + part.linear,
+          attention: sum.attention + part.attention,
+          products: sum.products + part.products,
+        })),
+    );
+    const tokens = Math.round(median(measured.flatMap(({ parts }) => parts.map(tokensOf))));
+    return {
+      linearOperations: work.reduce((sum, { linear }) => sum + linear, 0) / measured.length,
+      attentionOperations: work.reduce((sum, { attention }) => sum + attention, 0) / measured.length,
+      ceilingOperationsPerSecond: await matmulRate(runtime, spec, tokens),
+      ceilingTokens: tokens,
+    };
+  }
+
+  await serveTurns({ version: runtime.name, trainableParameters: layout.size }, async (request) => {
+    switch (request["do"]) {
+      case "step":
+        return step(Number(request["step"]));
+      case "validate":
+        return validate();
+      case "ceiling":
+        return ceiling(Number(request["from"]));
+      case "peak":
+        return { peakBytes: peakBytes() };
+      default:
+        throw new Error(`unknown request ${JSON.stringify(request)}`);
+    }
+  });
+  await engine[Symbol.asyncDispose]();
+  await runtime[Symbol.asyncDispose]();
+}
+
+interface StepPlan {
+  readonly parts: readonly (readonly Sequence[])[];
+  readonly tokens: number;
+  readonly weight: number;
+}
+
+function planOf(rows: readonly Row[], microTokens: number): StepPlan {
+  const sequences = rows.map(({ ids, targets }, index) => {
+    const weights = new Float32Array(ids.length);
+    for (const target of targets) weights[target] = 1;
+    return { ids: Int32Array.from(ids), weights, replies: 1, rows: [index] };
+  });
+  return {
+    parts: microBatches(sequences, microTokens),
+    tokens: tokensOf(sequences),
+    weight: rows.reduce((sum, { targets }) => sum + targets.length, 0),
+  };
+}
+
+function tokensOf(sequences: readonly Sequence[]): number {
+  return sequences.reduce((sum, { ids }) => sum + ids.length, 0);
+}
+
+function targetsOf({ weights }: Sequence): number {
+  return Array.from(weights).reduce((count, weight) => count + (weight > 0 ? 1 : 0), 0);
+}
+
+/** The better of the two feed-forward products [T, D] × [D, F] and [T, F] × [F, D], best of ten. */
+async function matmulRate(runtime: Runtime, spec: ModelSpec, tokens: number): Promise<number> {
+  let best = 0;
+  for (const [inner, outer] of [
+    [spec.hiddenSize, spec.mlpWidth],
+    [spec.mlpWidth, spec.hiddenSize],
+  ] as const) {
+    const g = new GraphBuilder();
+    const product = g.matmul(
+      g.input("x", "float32", [tokens, inner]),
+      g.input("w", "float32", [outer, inner]),
+      { transB: true },
+    );
+    // One row comes back: fetching the whole product would be timed with it.
+    g.output("row", g.slice(product, 0, 0, 1));
+    const program = await runtime.compile(g.build(), { name: "ceiling", passes: [] });
+    const filled = (rows: number, columns: number): Promise<DeviceTensor> =>
+      runtime.upload(
+        float32(
+          [rows, columns],
+          new Float32Array(rows * columns).map((_, i) => (i % 13) - 6),
+        ),
+      );
+    const feeds = { x: await filled(tokens, inner), w: await filled(outer, inner) };
+    for (let run = 0; run < 10; run++) {
+      const { seconds } = await program.run(feeds);
+      best = Math.max(best, (2 * tokens * inner * outer) / seconds);
+    }
+    for (const feed of Object.values(feeds)) await runtime.release(feed);
+    await program[Symbol.asyncDispose]();
+  }
+  return best;
+}
+
+await main();

@@ -1,0 +1,19 @@
+/** `npm run bench -- NAME`: measurements of Attune beside its peers, each in one run on one machine. */
+import { Command } from "commander";
+import { UserError } from "../src/util/index.ts";
+import { trainStepCommand } from "./train-step.ts";
+
+const program = new Command("bench")
+  .description(
+    "Measures Attune beside its peers. Close other programs first: figures of a busy machine mean little.",
+  )
+  .addCommand(trainStepCommand())
+  .showHelpAfterError();
+
+try {
+  await program.parseAsync(process.argv);
+} catch (error) {
+  if (!(error instanceof UserError)) throw error;
+  process.stderr.write(`error: ${error.message}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,43 @@
+/** The floating-point operations of a graph's matrix products, counted from the graph itself. */
+import { type Graph, type Shape, evaluateDim } from "../src/compute/graph/index.ts";
+import type { Tensor } from "../src/compute/tensor/index.ts";
+
+export interface MatmulWork {
+  /** Operations (2 an multiply-add) of products that read a weight or an adapter: [T, I] × [I, O]. */
+  readonly linear: number;
+  /** Of products between activations with heads (rank above 2): attention, its padding included. */
+  readonly attention: number;
+  readonly products: number;
+}
+
+/** Counts for the sizes that `feeds` give the graph's symbols. */
+export function matmulWork(graph: Graph, feeds: Readonly<Record<string, Tensor>>): MatmulWork {
+  const sizes = symbolSizes(graph, feeds);
+  const size = (shape: Shape): readonly number[] => shape.map((dim) => evaluateDim(dim, sizes));
+  let [linear, attention, products] = [0, 0, 0];
+  for (const { op, inputs, outputs, attributes } of graph.nodes) {
+    if (op !== "MatMul" && op !== "FusedMatMul") continue;
+    const a = size(inputs[0]!.shape);
+    const transposed = op === "FusedMatMul" && "transA" in attributes && attributes.transA === 1;
+    const inner = a.at(transposed ? -2 : -1)!;
+    const operations = 2 * inner * size(outputs[0]!.shape).reduce((product, dim) => product * dim, 1);
+    if (a.length > 2) attention += operations;
+    else linear += operations;
+    products += 1;
+  }
+  return { linear, attention, products };
+}
+
+/** A symbol's size from the inputs whose shape names it, alone or as a multiple such as `4*C`. */
+function symbolSizes(graph: Graph, feeds: Readonly<Record<string, Tensor>>): ReadonlyMap<string, number> {
+  const sizes = new Map<string, number>();
+  for (const { name, shape } of graph.inputs) {
+    const given = feeds[name]?.shape;
+    if (given === undefined) continue;
+    shape.forEach((dim, axis) => {
+      const match = typeof dim === "string" ? /^(?:(\d+)\*)?([A-Za-z_]\w*)$/.exec(dim) : null;
+      if (match !== null) sizes.set(match[2]!, given[axis]! / Number(match[1] ?? 1));
+    });
+  }
+  return sizes;
+}

@@ -1,0 +1,268 @@
+/** Training steps of Attune and of PyTorch + PEFT on the same weights and batches, in turn: tokens/s, memory, ratio. */
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { Command } from "commander";
+import { UserError, formatBytes } from "../src/util/index.ts";
+import { loadAverage, median, processorName, tcmalloc } from "./machine.ts";
+import { type Side, type SideOptions, startSide } from "./turns.ts";
+import { type Workload, prepareWorkload } from "./workload.ts";
+
+interface Flags {
+  readonly model: string;
+  readonly peerPython?: string;
+  readonly peer: string;
+  readonly tokens: string;
+  readonly curve?: string;
+  readonly text: string;
+  readonly dropout: string;
+  readonly steps: string;
+  readonly warmup: string;
+  readonly rank: string;
+  readonly alpha: string;
+  readonly targets: string;
+  readonly microTokens: string;
+  readonly threads?: string;
+  readonly validate?: boolean;
+  readonly json?: boolean;
+}
+
+/** Ways to run the peer. `best` is what shared experience found fastest that is still float32. */
+const peers: Readonly<Record<string, { readonly args: readonly string[]; readonly tuned: boolean }>> = {
+  installed: { args: ["--attention", "sdpa", "--precision", "highest", "--head", "all"], tuned: false },
+  best: { args: ["--attention", "eager"], tuned: true },
+  "best-whole-head": { args: ["--attention", "eager", "--head", "all"], tuned: true },
+  compiled: { args: ["--attention", "eager", "--head", "all", "--compile"], tuned: true },
+  bf16: { args: ["--attention", "eager", "--dtype", "bfloat16"], tuned: true },
+  "bf16-compiled": {
+    args: ["--attention", "eager", "--dtype", "bfloat16", "--head", "all", "--compile"],
+    tuned: true,
+  },
+};
+
+const repository = join(import.meta.dirname, "..");
+
+export function trainStepCommand(): Command {
+  return new Command("train-step")
+    .description("training steps of Attune beside PyTorch + PEFT")
+    .requiredOption("--model <path>", "a model folder or .gguf file")
+    .option("--peer-python <path>", "a Python that has torch, transformers, peft and safetensors")
+    .option("--peer <names>", `how the peer runs, comma-separated: ${Object.keys(peers).join(", ")}`, "best")
+    .option("--tokens <rows x tokens>", "dense batches, half of each row supervised", "4x256")
+    .option("--curve <folder>", "batches.npz and lora_init.safetensors: real batches instead of dense ones")
+    .option(
+      "--text <file>",
+      "JSON lines whose text fills dense batches",
+      join(repository, "assets/quickstart/train.jsonl"),
+    )
+    .option("--dropout <share>", "LoRA dropout", "0")
+    .option("--steps <n>", "measured steps of each side", "10")
+    .option("--warmup <n>", "steps before those", "2")
+    .option("--rank <n>", "LoRA rank", "16")
+    .option("--alpha <n>", "LoRA alpha", "32")
+    .option("--targets <names>", "adapted layers", "q_proj,v_proj")
+    .option("--micro-tokens <n>", "most tokens Attune computes at once", "700")
+    .option("--threads <n>", "threads of each side; default: the processors at hand")
+    .option("--validate", "with --curve: validation loss before and after")
+    .option("--json", "print one line of JSON")
+    .action(trainStep);
+}
+
+interface Measured {
+  readonly name: string;
+  readonly version: string;
+  readonly tokensPerSecond: number;
+  readonly medianStepSeconds: number;
+  readonly meanStepSeconds: number;
+  readonly peakBytes: number;
+  readonly losses: readonly number[];
+  readonly validationBefore?: number;
+  readonly validationAfter?: number;
+}
+
+async function trainStep(flags: Flags): Promise<void> {
+  const threads =
+    flags.threads === undefined ? availableParallelism() : wholeNumber(flags.threads, "--threads");
+  const steps = wholeNumber(flags.steps, "--steps");
+  const warmup = wholeNumber(flags.warmup, "--warmup");
+  const workload = await prepareWorkload({
+    model: flags.model,
+    dense: denseSize(flags.tokens),
+    ...(flags.curve === undefined ? {} : { curve: flags.curve }),
+    text: flags.text,
+    batches: warmup + steps,
+    validation: flags.validate === true,
+    rank: wholeNumber(flags.rank, "--rank"),
+    targets: flags.targets.split(","),
+    cache: join(repository, ".cache", "bench"),
+  });
+  const started: (Side & { readonly ready: Record<string, unknown> })[] = [];
+  try {
+    for (const options of sidesOf(flags, workload.folder, threads)) started.push(await startSide(options));
+    const measured = await takeTurns(started, workload, { warmup, steps });
+    const ceiling = await started[0]!.ask({ do: "ceiling", from: warmup });
+    report(flags, threads, measured, ceiling);
+  } finally {
+    for (const side of started) await side.close();
+  }
+}
+
+function sidesOf(flags: Flags, folder: string, threads: number): SideOptions[] {
+  const shared = [
+    "--threads",
+    String(threads),
+    "--rank",
+    flags.rank,
+    "--alpha",
+    flags.alpha,
+    "--targets",
+    flags.targets,
+    "--dropout",
+    flags.dropout,
+  ];
+  const attune: SideOptions = {
+    name: "attune",
+    command: process.execPath,
+    args: [
+      "--import",
+      "tsx",
+      join(import.meta.dirname, "attune-train-side.ts"),
+      "--work",
+      folder,
+      "--micro-tokens",
+      flags.microTokens,
+      ...shared,
+    ],
+    cwd: repository,
+  };
+  const { peerPython } = flags;
+  if (peerPython === undefined) return [attune];
+  const allocator = tcmalloc();
+  const preload = allocator === undefined ? {} : { LD_PRELOAD: allocator };
+  return [
+    attune,
+    ...flags.peer.split(",").map((name): SideOptions => {
+      const peer = peers[name];
+      if (peer === undefined)
+        throw new UserError(`--peer ${name} is not known`, {
+          next: `There are ${Object.keys(peers).join(", ")}.`,
+        });
+      return {
+        name: `peft ${name}${peer.tuned && allocator === undefined ? " (no tcmalloc)" : ""}`,
+        command: peerPython,
+        args: [join(import.meta.dirname, "peer", "train_step.py"), folder, ...shared, ...peer.args],
+        env: {
+          OMP_NUM_THREADS: String(threads),
+          HF_HUB_OFFLINE: "1",
+          TRANSFORMERS_VERBOSITY: "error",
+          ...(peer.tuned ? preload : {}),
+        },
+      };
+    }),
+  ];
+}
+
+/** A step of each side after another, so that whatever else the machine does falls on all alike. */
+async function takeTurns(
+  sides: readonly (Side & { readonly ready: Record<string, unknown> })[],
+  { batches }: Workload,
+  { warmup, steps }: { readonly warmup: number; readonly steps: number },
+): Promise<Measured[]> {
+  const before = batches.validation.length === 0 ? [] : await inTurn(sides, { do: "validate" });
+  const turns: Record<string, unknown>[][] = [];
+  for (let step = 0; step < warmup + steps; step++) turns.push(await inTurn(sides, { do: "step", step }));
+  const after = batches.validation.length === 0 ? [] : await inTurn(sides, { do: "validate" });
+  const peaks = await inTurn(sides, { do: "peak" });
+  return sides.map(({ name, ready }, index) => {
+    const timed = turns.slice(warmup).map((turn) => turn[index]!);
+    const seconds = timed.map((turn) => Number(turn["seconds"]));
+    const tokens = timed.reduce((sum, turn) => sum + Number(turn["tokens"]), 0);
+    return {
+      name,
+      version: String(ready["version"]),
+      tokensPerSecond: tokens / seconds.reduce((a, b) => a + b, 0),
+      medianStepSeconds: median(seconds),
+      meanStepSeconds: seconds.reduce((a, b) => a + b, 0) / seconds.length,
+      peakBytes: Number(peaks[index]!["peakBytes"]),
+      losses: turns.map((turn) => Number(turn[index]!["loss"])),
+      ...(before.length === 0
+        ? {}
+        : {
+            validationBefore: Number(before[index]!["loss"]),
+            validationAfter: Number(after[index]!["loss"]),
+          }),
+    };
+  });
+}
+
+async function inTurn(
+  sides: readonly Side[],
+  request: Record<string, unknown>,
+): Promise<Record<string, unknown>[]> {
+  const answers: Record<string, unknown>[] = [];
+  for (const side of sides) answers.push(await side.ask(request));
+  return answers;
+}
+
+function report(
+  flags: Flags,
+  threads: number,
+  measured: readonly Measured[],
+  ceiling: Readonly<Record<string, unknown>>,
+): void {
+  const [attune] = measured;
+  const rate = Number(ceiling["ceilingOperationsPerSecond"]);
+  const linear = Number(ceiling["linearOperations"]);
+  const all = linear + Number(ceiling["attentionOperations"]);
+  // Operations are the mean over the measured steps; so is the time.
+  const stepSeconds = attune!.meanStepSeconds;
+  const result = {
+    bench: "train-step",
+    processor: processorName(),
+    threads,
+    loadAverage: loadAverage(),
+    batches: flags.curve === undefined ? `dense ${flags.tokens}` : "curve",
+    dropout: Number(flags.dropout),
+    steps: Number(flags.steps),
+    ceilingGigaflops: rate / 1e9,
+    stepGigaflop: all / 1e9,
+    shareOfCeilingLinear: linear / stepSeconds / rate,
+    shareOfCeiling: all / stepSeconds / rate,
+    sides: measured.map((side) => ({
+      ...side,
+      speedRatio: attune!.tokensPerSecond / side.tokensPerSecond,
+      memoryRatio: attune!.peakBytes / side.peakBytes,
+      largestLossDifference: Math.max(...side.losses.map((loss, i) => Math.abs(loss - attune!.losses[i]!))),
+    })),
+  };
+  if (flags.json === true) {
+    process.stdout.write(`${JSON.stringify(result)}\n`);
+    return;
+  }
+  const lines = [
+    `train-step: ${result.batches}, dropout ${flags.dropout}, ${flags.steps} steps a side in turn; ${result.processor}, ${threads} threads, load ${result.loadAverage}`,
+    ...result.sides.map(
+      (side) =>
+        `${side.name.padEnd(22)} ${side.tokensPerSecond.toFixed(0).padStart(6)} tokens/s  median step ${side.medianStepSeconds.toFixed(3)} s  peak ${formatBytes(side.peakBytes).padStart(8)}${
+          side.name === "attune"
+            ? ""
+            : `  attune is ${side.speedRatio.toFixed(2)} × as fast in ${side.memoryRatio.toFixed(2)} × the memory; largest loss difference ${side.largestLossDifference.toExponential(1)}`
+        }${side.validationBefore === undefined ? "" : `  validation ${side.validationBefore.toFixed(5)} → ${side.validationAfter!.toFixed(5)}`}`,
+    ),
+    `attune: ${(all / 1e9).toFixed(0)} GFLOP a step in matrix products (${(linear / 1e9).toFixed(0)} linear), ceiling ${(rate / 1e9).toFixed(0)} GFLOP/s at ${String(ceiling["ceilingTokens"])} tokens: ${(100 * result.shareOfCeiling).toFixed(1)} % of it (linear alone ${(100 * result.shareOfCeilingLinear).toFixed(1)} %)`,
+  ];
+  process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+function wholeNumber(text: string, option: string): number {
+  if (/^\d+$/.test(text)) return Number(text);
+  throw new UserError(`${option} is ${JSON.stringify(text)}; it must be a whole number`);
+}
+
+function denseSize(text: string): { rows: number; tokens: number } {
+  const match = /^(\d+)[x×](\d+)$/.exec(text);
+  if (match === null)
+    throw new UserError(`--tokens is ${JSON.stringify(text)}; it must be rows x tokens`, {
+      next: "For example --tokens 4x256.",
+    });
+  return { rows: Number(match[1]), tokens: Number(match[2]) };
+}
