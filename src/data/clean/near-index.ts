@@ -93,7 +93,8 @@ export function nearIndex(threshold: number): NearIndex {
     let looked = 0;
     for (let band = 0; band < BANDS; band++) {
       const key = probeKeys[band]!;
-      for (let ordinal = heads[band]![key & (buckets - 1)]!; ordinal >= 0;) {
+      let steps = 0;
+      for (let ordinal = heads[band]![key & (buckets - 1)]!; ordinal >= 0 && steps < MAX_STEPS; steps++) {
         const chunk = ordinal >>> 16;
         const place = (ordinal & (CHUNK - 1)) * BANDS + band;
         if (keys[chunk]![place] === key) {
