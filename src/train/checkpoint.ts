@@ -15,6 +15,8 @@ const progressSchema = z.object({
   /** Validation loss before training, where it was measured. */
   before: z.number().optional(),
   best: z.object({ loss: z.number(), step: z.int(), stale: z.int() }).optional(),
+  /** The step of the last evaluation; -1 before the first. One that is due at this step may have been interrupted. */
+  evaluatedAt: z.int().min(-1),
   /** Events written so far: a resumed run goes on after them. */
   events: z.int().min(0),
 });

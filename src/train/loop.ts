@@ -60,11 +60,12 @@ export async function* trainingLoop(
   const { engine, training, validation } = options;
   const began = performance.now();
   const since = (from: number): number => (performance.now() - from) / 1000;
-  let { step, draws, before, best, events } = options.resume?.progress ?? {
+  let { step, draws, before, best, evaluatedAt, events } = options.resume?.progress ?? {
     step: 0,
     draws: 0,
     before: undefined as number | undefined,
     best: undefined as BestSoFar | undefined,
+    evaluatedAt: -1,
     events: 0,
   };
   if (options.resume !== undefined) await engine.restore(options.resume.state);
@@ -76,6 +77,7 @@ export async function* trainingLoop(
     step,
     draws,
     events,
+    evaluatedAt,
     ...(before === undefined ? {} : { before }),
     ...(best === undefined ? {} : { best }),
   });
@@ -86,6 +88,11 @@ export async function* trainingLoop(
   async function* evaluate(): AsyncGenerator<RunEvent, boolean> {
     const started = performance.now();
     const validationLoss = await meanLoss(engine, validation, signal);
+    if (!Number.isFinite(validationLoss))
+      throw divergedError(`validation loss after step ${step}`, validationLoss);
+    evaluatedAt = step;
+    // A checkpoint from before this evaluation does not know its result.
+    savedAt = -1;
     before ??= validationLoss;
     const verdict = judge(best, validationLoss, step, options.patience);
     best = verdict.next;
@@ -123,53 +130,22 @@ export async function* trainingLoop(
   }
   let reason: StopReason = "completed";
   try {
-    if (options.resume === undefined && validation.length > 0) yield* evaluate();
-    while (step < options.steps) {
-      signal?.throwIfAborted();
-      const started = performance.now();
-      const batch = training.batch(step);
-      let loss = 0;
-      for (const microBatch of batch.microBatches) {
-        loss += await engine.accumulate(microBatch, 1 / batch.weight, draws, signal);
-        draws += 1;
-      }
-      const learningRate = options.learningRate * scheduleFactor(options.schedule, step);
-      if (!Number.isFinite(loss)) throw divergedError(step + 1, loss);
-      const gradientNorm = await engine.update({
-        learningRate,
-        weightDecay: options.weightDecay,
-        maxNorm: options.maxNorm,
-        update: step + 1,
-      });
-      step += 1;
-      const seconds = since(started);
-      computedTokens += batch.tokens;
-      stepSeconds += seconds;
-      yield told({
-        type: "step",
-        step,
-        epoch: step / training.stepsPerEpoch,
-        loss,
-        gradientNorm,
-        learningRate,
-        replies: batch.replies,
-        tokens: batch.tokens,
-        supervisedTokens: batch.supervisedTokens,
-        seconds,
-      });
+    // A run that had stopped early has nothing left to do when it is resumed.
+    let stop = best !== undefined && best.stale >= options.patience.patience;
+    // What follows a step comes first: a resumed run catches up on an evaluation that was interrupted.
+    for (;;) {
       const last = step === options.steps;
-      let stop = false;
-      if (validation.length > 0 && (last || step % options.evaluateEvery === 0)) stop = yield* evaluate();
-      if (stop || last || step % options.checkpointEvery === 0) yield* checkpoint();
-      if (stop) {
-        reason = "early-stopped";
-        break;
-      }
+      if (evaluationDue(last)) stop = yield* evaluate();
+      if (step > 0 && (stop || last || step % options.checkpointEvery === 0)) yield* checkpoint();
+      if (stop) reason = "early-stopped";
+      if (stop || last) break;
+      signal?.throwIfAborted();
+      yield* trainStep();
     }
   } catch (error) {
     if (signal?.aborted !== true || !isAbort(error, signal)) throw error;
     reason = "interrupted";
-    yield* interrupted();
+    yield* checkpoint();
   }
   if (validation.length === 0 && reason !== "interrupted")
     await options.saveBest((await engine.state()).parameters);
@@ -185,15 +161,46 @@ export async function* trainingLoop(
     seconds: since(began),
   };
 
-  /** The abort came between two steps, or within one whose part is dropped: the draws of that part are taken back. */
-  async function* interrupted(): AsyncGenerator<RunEvent> {
-    draws = draws - partialDraws();
-    yield* checkpoint();
+  function evaluationDue(last: boolean): boolean {
+    if (validation.length === 0 || evaluatedAt === step) return false;
+    return step === 0 || last || step % options.evaluateEvery === 0;
   }
-  function partialDraws(): number {
-    let whole = 0;
-    for (let i = 0; i < step; i++) whole += training.batch(i).microBatches.length;
-    return draws - whole;
+  async function* trainStep(): AsyncGenerator<RunEvent> {
+    const started = performance.now();
+    const batch = training.batch(step);
+    let loss = 0;
+    // Counted when the whole step is done: an interrupted one draws the same masks again.
+    let nextDraws = draws;
+    for (const microBatch of batch.microBatches) {
+      loss += await engine.accumulate(microBatch, 1 / batch.weight, nextDraws++, signal);
+    }
+    if (!Number.isFinite(loss)) throw divergedError(`loss of step ${step + 1}`, loss);
+    const learningRate = options.learningRate * scheduleFactor(options.schedule, step);
+    const gradientNorm = await engine.update({
+      learningRate,
+      weightDecay: options.weightDecay,
+      maxNorm: options.maxNorm,
+      update: step + 1,
+    });
+    if (!Number.isFinite(gradientNorm))
+      throw divergedError(`gradient norm of step ${step + 1}`, gradientNorm);
+    draws = nextDraws;
+    step += 1;
+    const seconds = since(started);
+    computedTokens += batch.tokens;
+    stepSeconds += seconds;
+    yield told({
+      type: "step",
+      step,
+      epoch: step / training.stepsPerEpoch,
+      loss,
+      gradientNorm,
+      learningRate,
+      replies: batch.replies,
+      tokens: batch.tokens,
+      supervisedTokens: batch.supervisedTokens,
+      seconds,
+    });
   }
 }
 
@@ -220,8 +227,8 @@ async function meanLoss(
   return sum / weight;
 }
 
-function divergedError(step: number, loss: number): UserError {
-  return new UserError(`the loss of step ${step} is ${loss}: the run has diverged`, {
-    next: "Lower the learning rate (a third of it is a good start) and resume from the last checkpoint.",
+function divergedError(what: string, value: number): UserError {
+  return new UserError(`the ${what} is ${value}: the run has diverged`, {
+    next: "Start a new run with a lower learning rate; a third of it is a good start.",
   });
 }
