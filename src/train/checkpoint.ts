@@ -1,10 +1,10 @@
 /** Checkpoints: everything that decides the rest of a run, written so that a torn one is never taken for whole. */
-import { mkdir, open, readFile, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, readFile, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { float32 } from "../compute/tensor/index.ts";
 import { openSafetensors, toWrite, writeSafetensors } from "../model/weights/index.ts";
-import { explainWriteError, sha256OfFile, syncFolder, writeFileAtomic } from "../util/index.ts";
+import { explainWriteError, renameIfThere, sha256OfFile, syncFolder, writeFileAtomic } from "../util/index.ts";
 import type { TrainedState } from "./engine.ts";
 
 const progressSchema = z.object({
@@ -17,7 +17,7 @@ const progressSchema = z.object({
   best: z.object({ loss: z.number(), step: z.int(), stale: z.int() }).optional(),
   /** The step of the last evaluation; -1 before the first. One that is due at this step may have been interrupted. */
   evaluatedAt: z.int().min(-1),
-  /** Events written so far: a resumed run goes on after them. */
+  /** Events told before this checkpoint's own: a resumed run goes on after them. */
   events: z.int().min(0),
 });
 
@@ -43,6 +43,9 @@ export interface Checkpoint {
 const folderName = (step: number): string => `step-${String(step).padStart(8, "0")}`;
 const vectors = ["parameters", "firstMoment", "secondMoment"] as const;
 
+/** What a checkpoint of the same step is called while its successor takes its place. */
+const replaced = ".replaced";
+
 /** Writes `folder/step-N` beside older ones and returns its path: a temporary folder, fsync, rename. */
 export async function saveCheckpoint(
   folder: string,
@@ -62,9 +65,10 @@ export async function saveCheckpoint(
     );
     const manifest = { schemaVersion: 1, stateSha256: await sha256OfFile(file), fingerprint, progress };
     await writeFileAtomic(join(temporary, "checkpoint.json"), `${JSON.stringify(manifest, null, 2)}\n`);
-    await rm(path, { recursive: true, force: true });
+    const previous = await renameIfThere(path, `${path}${replaced}`);
     await rename(temporary, path);
     await syncFolder(folder);
+    if (previous) await rm(`${path}${replaced}`, { recursive: true, force: true });
     return path;
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
@@ -111,33 +115,32 @@ async function readCheckpoint(path: string): Promise<Checkpoint> {
   }
 }
 
-/** Removes all but the newest `keep` checkpoints, and what an interrupted write left. */
-export async function pruneCheckpoints(folder: string, keep: number): Promise<void> {
-  const names = await checkpointNames(folder);
-  for (const name of names.slice(0, Math.max(0, names.length - keep))) {
-    await rm(join(folder, name), { recursive: true, force: true });
-  }
+/**
+ * Removes all but the newest `keep` checkpoints and that of step `best`, and what an interrupted write left. A folder
+ * is renamed before it is emptied, so that no half of one keeps a checkpoint's name.
+ */
+export async function pruneCheckpoints(folder: string, keep: number, best?: number): Promise<void> {
+  const names = (await checkpointNames(folder)).filter((name) => !name.endsWith(replaced));
   for (const name of await readdir(folder)) {
-    if (name.endsWith(".tmp") && !name.endsWith(`.${process.pid}.tmp`)) {
-      await rm(join(folder, name), { recursive: true, force: true });
-    }
+    const leftOver = name.endsWith(".tmp") && !name.endsWith(`.${process.pid}.tmp`);
+    const superseded = name.endsWith(replaced) && names.includes(name.slice(0, -replaced.length));
+    if (leftOver || superseded) await rm(join(folder, name), { recursive: true, force: true });
+  }
+  const kept = new Set(names.slice(-keep));
+  if (best !== undefined) kept.add(folderName(best));
+  for (const name of names) {
+    if (kept.has(name)) continue;
+    const doomed = join(folder, `${name}.${process.pid}.old.tmp`);
+    await rename(join(folder, name), doomed);
+    await rm(doomed, { recursive: true, force: true });
   }
 }
 
+/** Oldest first; one that was being replaced stands before its successor. */
 async function checkpointNames(folder: string): Promise<string[]> {
-  try {
-    return (await readdir(folder)).filter((name) => /^step-\d{8}$/.test(name)).sort();
-  } catch {
-    return [];
-  }
-}
-
-/** Forces what was appended to a file onto the disk. */
-export async function syncFile(path: string): Promise<void> {
-  const file = await open(path, "r+");
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
-  }
+  const names = await readdir(folder).catch(() => [] as string[]);
+  const rank = (name: string): string => (name.endsWith(replaced) ? `${name.slice(0, -replaced.length)}a` : `${name}b`);
+  return names
+    .filter((name) => /^step-\d{8}(\.replaced)?$/.test(name))
+    .sort((a, b) => (rank(a) < rank(b) ? -1 : 1));
 }

@@ -69,7 +69,7 @@ function fakeEngine({ losses, onCall, accumulated, norm = 1 }: FakeOptions) {
 interface Recorded {
   readonly events: RunEvent[];
   readonly best: Float32Array[];
-  readonly checkpoints: { state: TrainedState; progress: Progress }[];
+  readonly checkpoints: { state: TrainedState; progress: Progress; path: string }[];
   readonly parameters: Float32Array;
   readonly calls: readonly { step: number; scale: number; draw: number }[];
 }
@@ -98,8 +98,9 @@ async function record(options: RecordOptions): Promise<Recorded> {
       trainableParameters: 2,
       totalParameters: 10,
       saveCheckpoint: async (state, progress) => {
-        checkpoints.push({ state, progress: structuredClone(progress) });
-        return `checkpoint ${progress.step}`;
+        const path = `checkpoint ${progress.step}`;
+        checkpoints.push({ state, progress: structuredClone(progress), path });
+        return path;
       },
       saveBest: async (values) => {
         best.push(values);
@@ -144,7 +145,7 @@ test("the order of events; the last step is evaluated and saved whatever the int
     validationLossBest: (3 * 0.25) / 3,
     bestStep: 7,
   });
-  expect(checkpoints.map(({ progress }) => progress.events)).toEqual([7, 13, 16]);
+  expect(checkpoints.map(({ progress }) => progress.events)).toEqual([6, 12, 15]);
 });
 
 test("every micro-batch is divided by the weight of its whole batch, and draws a mask of its own", async () => {
@@ -176,7 +177,12 @@ describe("early stopping", () => {
       // Equal is no improvement.
       [6, 3, false, 0],
     ]);
-    expect(events.at(-1)).toMatchObject({ reason: "early-stopped", step: 6, bestStep: 2, validationLossBest: 3 });
+    expect(events.at(-1)).toMatchObject({
+      reason: "early-stopped",
+      step: 6,
+      bestStep: 2,
+      validationLossBest: 3,
+    });
     expect(best.map(([updates]) => updates)).toEqual([0, 2]);
     expect(events.map(short).slice(-2)).toEqual(["checkpoint 6", "finished 6"]);
   });
@@ -194,20 +200,26 @@ describe("early stopping", () => {
     const first = await record(options);
     expect(first.events.at(-1)).toMatchObject({ reason: "early-stopped", step: 2 });
     const again = await record({ ...options, resume: first.checkpoints.at(-1)! });
-    expect(again.events.map(withoutTimes)).toEqual([first.events.at(-1)!].map(withoutTimes));
+    expect(again.events.map(withoutTimes)).toEqual(first.events.slice(-2).map(withoutTimes));
     expect(again.calls).toEqual([]);
   });
 
   test("without validation data the last adapter is kept, once", async () => {
     const { events, best } = await record({ losses: [], validation: [], steps: 3 });
-    expect(events.map(short)).toEqual(["started", "step 1", "step 2", "step 3", "checkpoint 3", "finished 3"]);
+    expect(events.map(short)).toEqual([
+      "started",
+      "step 1",
+      "step 2",
+      "step 3",
+      "checkpoint 3",
+      "finished 3",
+    ]);
     expect(best.map(([updates]) => updates)).toEqual([3]);
   });
 });
 
 describe("interruption", () => {
-  const rest = ({ events }: { events: readonly RunEvent[] }) =>
-    events.filter(({ type }) => type !== "checkpoint").map(withoutTimes);
+  const rest = ({ events }: { events: readonly RunEvent[] }) => events.map(withoutTimes);
 
   test("at every single call of the engine: the resumed run tells the rest and ends with the same numbers", async () => {
     const losses = [6, 5, 4, 3, 5, 4.5, 3.5, 3];
@@ -224,8 +236,8 @@ describe("interruption", () => {
       expect(first.events.at(-1), `call ${abortAt}`).toMatchObject({ reason: "interrupted" });
       const resume = first.checkpoints.at(-1)!;
       const kept = first.events.slice(0, resume.progress.events);
-      // Only the farewell stands behind the checkpoint.
-      expect(first.events.length - kept.length).toBe(1);
+      // Only the checkpoint's own event and the farewell stand behind what it counts.
+      expect(first.events.slice(kept.length).map(({ type }) => type)).toEqual(["checkpoint", "finished"]);
       const second = await record({ losses, resume });
       expect(rest({ events: [...kept, ...second.events] }), `call ${abortAt}`).toEqual(rest(whole));
       expect(second.parameters).toEqual(whole.parameters);
@@ -260,8 +272,16 @@ describe("a run that diverges", () => {
     return (error as UserError).message;
   };
   test("says so and what to do", async () => {
-    expect(await failure({ losses: falling, accumulated: (step) => (step === 3 ? Number.NaN : 1) })).toMatchInlineSnapshot(`"the loss of step 4 is NaN: the run has diverged. Start a new run with a lower learning rate; a third of it is a good start."`);
-    expect(await failure({ losses: falling, norm: Number.POSITIVE_INFINITY })).toMatchInlineSnapshot(`"the gradient norm of step 1 is Infinity: the run has diverged. Start a new run with a lower learning rate; a third of it is a good start."`);
-    expect(await failure({ losses: [1, 1, Number.NaN] })).toMatchInlineSnapshot(`"the validation loss after step 2 is NaN: the run has diverged. Start a new run with a lower learning rate; a third of it is a good start."`);
+    expect(
+      await failure({ losses: falling, accumulated: (step) => (step === 3 ? Number.NaN : 1) }),
+    ).toMatchInlineSnapshot(
+      `"the loss of step 4 is NaN: the run has diverged. Start a new run with a lower learning rate; a third of it is a good start."`,
+    );
+    expect(await failure({ losses: falling, norm: Number.POSITIVE_INFINITY })).toMatchInlineSnapshot(
+      `"the gradient norm of step 1 is Infinity: the run has diverged. Start a new run with a lower learning rate; a third of it is a good start."`,
+    );
+    expect(await failure({ losses: [1, 1, Number.NaN] })).toMatchInlineSnapshot(
+      `"the validation loss after step 2 is NaN: the run has diverged. Start a new run with a lower learning rate; a third of it is a good start."`,
+    );
   });
 });

@@ -46,7 +46,7 @@ export interface LoopOptions {
   readonly saveBest: (parameters: Float32Array) => Promise<void>;
   readonly peakBytes: () => Promise<number>;
   /** Where to go on; absent starts anew. */
-  readonly resume?: { readonly state: TrainedState; readonly progress: Progress };
+  readonly resume?: { readonly state: TrainedState; readonly progress: Progress; readonly path: string };
 }
 
 /**
@@ -72,6 +72,9 @@ export async function* trainingLoop(
   let computedTokens = 0;
   let stepSeconds = 0;
   let savedAt = options.resume === undefined ? -1 : step;
+  let savedPath = options.resume?.path ?? "";
+  /** The step whose checkpoint was told of. A resumed run tells again: the process may have ended before it could. */
+  let savedTold = -1;
 
   const progress = (): Progress => ({
     step,
@@ -93,6 +96,7 @@ export async function* trainingLoop(
     evaluatedAt = step;
     // A checkpoint from before this evaluation does not know its result.
     savedAt = -1;
+    savedTold = -1;
     before ??= validationLoss;
     const verdict = judge(best, validationLoss, step, options.patience);
     best = verdict.next;
@@ -108,14 +112,14 @@ export async function* trainingLoop(
     return verdict.stop;
   }
   async function* checkpoint(): AsyncGenerator<RunEvent> {
-    if (savedAt === step) return;
     const started = performance.now();
-    // The event is counted before it is yielded: a resumed run must not tell it again.
-    const state = await engine.state();
-    events += 1;
-    const path = await options.saveCheckpoint(state, progress());
-    savedAt = step;
-    yield { type: "checkpoint", step, path, seconds: since(started) };
+    if (savedAt !== step) {
+      // Its own event is not among those that it counts: the file may be all that a killed process leaves.
+      savedPath = await options.saveCheckpoint(await engine.state(), progress());
+      savedAt = step;
+    } else if (savedTold === step) return;
+    savedTold = step;
+    yield told({ type: "checkpoint", step, path: savedPath, seconds: since(started) });
   }
 
   if (options.resume === undefined) {
@@ -145,7 +149,7 @@ export async function* trainingLoop(
   } catch (error) {
     if (signal?.aborted !== true || !isAbort(error, signal)) throw error;
     reason = "interrupted";
-    yield* checkpoint();
+    if (savedAt !== step) yield* checkpoint();
   }
   if (validation.length === 0 && reason !== "interrupted")
     await options.saveBest((await engine.state()).parameters);

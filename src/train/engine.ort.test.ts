@@ -1,0 +1,182 @@
+/** The engine on onnxruntime: PyTorch's five steps, micro-batches, dropout by seed, state in and out. */
+import { readFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { adamWDefaults } from "../compute/optim/index.ts";
+import { type Runtime, onnxRuntime } from "../compute/runtime/index.ts";
+import {
+  type ResidentModel,
+  type Sequence,
+  loadResidentModel,
+  specFromConfig,
+} from "../model/decoder/index.ts";
+import { expectedWeights } from "../model/decoder/index.ts";
+import { parameterLayout } from "../model/nn/index.ts";
+import { memoryWeights } from "../model/weights/index.ts";
+import { formulaTensor } from "../../test/fixtures/formula-weights.ts";
+import { adaptedLayers } from "./adapted-layers.ts";
+import { type EngineOptions, type TrainingEngine, loraParameters, trainingEngine } from "./engine.ts";
+import { initialAdapter } from "./initialise.ts";
+import { tinyEngineOptions, tinyResident, tinySequences } from "./tiny-run.testing.ts";
+
+let runtime: Runtime;
+let tiny: ResidentModel;
+beforeAll(async () => {
+  runtime = await onnxRuntime({ threads: 1 });
+  tiny = await tinyResident(runtime);
+});
+afterAll(() => runtime[Symbol.asyncDispose]());
+
+function relativeError(got: ArrayLike<number>, want: ArrayLike<number>): number {
+  const size = Math.max(...Array.from(want, Math.abs));
+  return Math.max(...Array.from(want, (value, i) => Math.abs(got[i]! - value))) / size;
+}
+
+describe("five steps on a tiny Llama 3.1, as PyTorch + PEFT take them", () => {
+  interface Steps {
+    readonly names: readonly string[];
+    readonly rates: readonly number[];
+    readonly weightDecay: number;
+    readonly maxNorm: number;
+    readonly batches: readonly (readonly number[])[];
+    readonly losses: readonly number[];
+    readonly norms: readonly number[];
+    readonly parameters: string;
+    readonly firstMoment: string;
+    readonly secondMoment: string;
+    readonly validationLoss: number;
+  }
+  const golden = <T>(path: string): T =>
+    JSON.parse(readFileSync(new URL(`../../test/golden/${path}`, import.meta.url), "utf8")) as T;
+  const unpack = (text: string): Float32Array =>
+    new Float32Array(Uint8Array.from(Buffer.from(text, "base64")).buffer);
+  const want = golden<Steps>("train/steps.json");
+  const file = golden<{
+    config: unknown;
+    rank: number;
+    alpha: number;
+    rows: number[][];
+    weights: number[][];
+  }>("parity/llama3.1.json");
+
+  async function engineOf(): Promise<TrainingEngine> {
+    const spec = specFromConfig(file.config);
+    const weights = expectedWeights(spec).map(
+      ({ name, shape }) => [name, formulaTensor(name, shape)] as const,
+    );
+    const model = await loadResidentModel(runtime, spec, memoryWeights(weights));
+    const layers = adaptedLayers(spec, ["q_proj", "v_proj"]);
+    const adapted = new Set(layers.map(({ path }) => path));
+    const layout = parameterLayout(loraParameters(layers, file.rank));
+    expect(layout.entries.map(({ name }) => name)).toEqual(want.names);
+    const initial = new Float32Array(layout.size);
+    for (const { name, shape, offset } of layout.entries)
+      initial.set(formulaTensor(name, shape).data, offset);
+    return trainingEngine(model, initial, {
+      ...tinyEngineOptions(),
+      layout,
+      adapter: { rank: file.rank, scale: file.alpha / file.rank, adapts: (path) => adapted.has(path) },
+      dropout: 0,
+      optimizer: adamWDefaults,
+    });
+  }
+
+  test.each([
+    ["whole batches", false],
+    ["one row a micro-batch", true],
+  ])("%s: losses, norms, parameters, both moments", async (_, split) => {
+    await using engine = await engineOf();
+    const row = (i: number): Sequence => ({ ids: file.rows[i]!, weights: file.weights[i]! });
+    const weightOf = (i: number): number => file.weights[i]!.reduce((a, b) => a + b);
+    for (const [step, batch] of want.batches.entries()) {
+      const weight = batch.reduce((sum, i) => sum + weightOf(i), 0);
+      const micro = split ? batch.map((i) => [row(i)]) : [batch.map(row)];
+      let loss = 0;
+      for (const sequences of micro) loss += await engine.accumulate(sequences, 1 / weight, 0);
+      const norm = await engine.update({
+        learningRate: want.rates[step]!,
+        weightDecay: want.weightDecay,
+        maxNorm: want.maxNorm,
+        update: step + 1,
+      });
+      expect(Math.abs(loss / want.losses[step]! - 1), `loss ${step}`).toBeLessThan(1e-5);
+      expect(Math.abs(norm / want.norms[step]! - 1), `norm ${step}`).toBeLessThan(1e-4);
+    }
+    const state = await engine.state();
+    for (const name of ["parameters", "firstMoment", "secondMoment"] as const) {
+      expect(relativeError(state[name], unpack(want[name])), name).toBeLessThan(1e-4);
+    }
+    const validation = (await engine.loss([0, 1, 2].map(row))) / (weightOf(0) + weightOf(1) + weightOf(2));
+    expect(Math.abs(validation / want.validationLoss - 1)).toBeLessThan(1e-5);
+  });
+});
+
+describe("the tiny engine", () => {
+  const sequences = tinySequences(6, 1);
+  const make = (changes: Partial<EngineOptions> = {}): Promise<TrainingEngine> => {
+    const options = tinyEngineOptions(changes);
+    const initial = initialAdapter(options.layout, options.seed).map((x, i) => x + 0.1 * Math.sin(i));
+    return trainingEngine(tiny, initial, options);
+  };
+  const gradientOf = async (engine: TrainingEngine, draw: number): Promise<Float32Array> => {
+    await engine.accumulate(sequences, 1, draw);
+    const gradient = await engine.gradient();
+    await engine.update({ learningRate: 0, weightDecay: 0, maxNorm: 1, update: 1 });
+    return gradient;
+  };
+
+  test("accumulates until the update, which clears", async () => {
+    await using engine = await make({ dropout: 0 });
+    expect(Math.max(...(await engine.gradient()))).toBe(0);
+    const once = await gradientOf(engine, 0);
+    expect(Math.max(...once.map(Math.abs))).toBeGreaterThan(0);
+    expect(Math.max(...(await engine.gradient()))).toBe(0);
+    await engine.accumulate(sequences.slice(0, 2), 0.5, 0);
+    await engine.accumulate(sequences.slice(2), 0.5, 0);
+    expect(
+      relativeError(
+        (await engine.gradient()).map((x) => 2 * x),
+        once,
+      ),
+    ).toBeLessThan(1e-5);
+  });
+
+  test("dropout: the seed and the draw decide, bit for bit; evaluation drops nothing", async () => {
+    await using one = await make();
+    await using same = await make();
+    await using other = await make({ seed: 2 });
+    const first = await gradientOf(one, 7);
+    expect(await gradientOf(same, 7)).toEqual(first);
+    expect(relativeError(await gradientOf(same, 8), first)).toBeGreaterThan(0.01);
+    // The same initial values, another seed for the masks.
+    const state = await one.state();
+    await other.restore(state);
+    expect(relativeError(await gradientOf(other, 7), first)).toBeGreaterThan(0.01);
+    await using without = await make({ dropout: 0 });
+    expect(await one.loss(sequences)).toBe(await without.loss(sequences));
+  });
+
+  test("state goes out and comes back into another engine; a partial gradient is dropped", async () => {
+    const update = { learningRate: 0.01, weightDecay: 0.1, maxNorm: 1 };
+    await using one = await make();
+    await using two = await make();
+    await one.accumulate(sequences, 1, 0);
+    await one.update({ ...update, update: 1 });
+    const state = await one.state();
+    await two.accumulate(sequences, 1, 5);
+    await two.restore(state);
+    expect(Math.max(...(await two.gradient()))).toBe(0);
+    for (const engine of [one, two]) {
+      await engine.accumulate(sequences, 1, 1);
+      await engine.update({ ...update, update: 2 });
+    }
+    expect(await two.state()).toEqual(await one.state());
+    expect((await one.state()).parameters).not.toEqual(state.parameters);
+  });
+
+  test("a cancelled micro-batch leaves the engine usable", async () => {
+    await using engine = await make({ dropout: 0 });
+    const want = await gradientOf(engine, 0);
+    await expect(engine.accumulate(sequences, 1, 0, AbortSignal.abort())).rejects.toThrow("cancelled");
+    expect(await gradientOf(engine, 0)).toEqual(want);
+  });
+});
