@@ -4,7 +4,13 @@ import { join } from "node:path";
 import { z } from "zod";
 import { float32 } from "../compute/tensor/index.ts";
 import { openSafetensors, toWrite, writeSafetensors } from "../model/weights/index.ts";
-import { explainWriteError, renameIfThere, sha256OfFile, syncFolder, writeFileAtomic } from "../util/index.ts";
+import {
+  explainWriteError,
+  renameIfThere,
+  sha256OfFile,
+  syncFolder,
+  writeFileAtomic,
+} from "../util/index.ts";
 import type { TrainedState } from "./engine.ts";
 
 const progressSchema = z.object({
@@ -139,7 +145,8 @@ export async function pruneCheckpoints(folder: string, keep: number, best?: numb
 /** Oldest first; one that was being replaced stands before its successor. */
 async function checkpointNames(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch(() => [] as string[]);
-  const rank = (name: string): string => (name.endsWith(replaced) ? `${name.slice(0, -replaced.length)}a` : `${name}b`);
+  const rank = (name: string): string =>
+    name.endsWith(replaced) ? `${name.slice(0, -replaced.length)}a` : `${name}b`;
   return names
     .filter((name) => /^step-\d{8}(\.replaced)?$/.test(name))
     .sort((a, b) => (rank(a) < rank(b) ? -1 : 1));
