@@ -1,7 +1,7 @@
 /** Files written so that a reader never sees half of one: a temporary name, fsync, then rename. */
 import { createHash, randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { type FileHandle, mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readFile, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { UserError, errorCode } from "./errors.ts";
 
@@ -140,7 +140,26 @@ export async function writeFolderAtomic(
   }
 }
 
-async function renameIfThere(from: string, to: string): Promise<boolean> {
+/** Mends what a killed process left of a `writeFolderAtomic`: the earlier folder comes back where there is none. */
+export async function recoverFolder(path: string): Promise<void> {
+  const parent = dirname(path);
+  const left = (await readdir(parent).catch(() => [] as string[])).filter(
+    (name) => name.startsWith(`.${basename(path)}.`) && /\.[0-9a-f]{12}\.(tmp|old)$/.test(name),
+  );
+  const previous = left.find((name) => name.endsWith(".old"));
+  if (previous !== undefined && !(await isThere(path))) await rename(join(parent, previous), path);
+  for (const name of left) await rm(join(parent, name), { recursive: true, force: true });
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Renames and says whether there was something to rename. */
+export async function renameIfThere(from: string, to: string): Promise<boolean> {
   try {
     await rename(from, to);
     return true;

@@ -4,6 +4,8 @@ export {
   explainReadError,
   explainWriteError,
   readTextFile,
+  recoverFolder,
+  renameIfThere,
   sha256OfFile,
   syncFolder,
   writeAtomic,
