@@ -3,8 +3,8 @@ import { gradients } from "../../compute/autodiff/index.ts";
 import { type Graph, GraphBuilder, type Shape, type Value } from "../../compute/graph/index.ts";
 import {
   type Linear,
+  type LoraOptions,
   type ParameterLayout,
-  type Scope,
   type WeightSource,
   crossEntropy,
   inputWeights,
@@ -124,11 +124,14 @@ function adaptedLinear({ adapter, base = "float32", dropout = 0 }: LossGraphOpti
 }
 
 /** Inverted dropout with a keep mask fed from outside, so that the host's counter decides it and a resume repeats it. */
-function dropoutOf(probability: number): (scope: Scope, x: Value) => Value {
+function dropoutOf(probability: number): NonNullable<LoraOptions["dropout"]> {
   const masks = new Map<string, Value>();
-  return ({ g, path }, x) => {
-    const mask = masks.get(path) ?? g.input(`${dropoutPrefix}${path}`, "bool", x.shape);
-    masks.set(path, mask);
-    return g.where(mask, g.mul(x, 1 / (1 - probability)), 0);
+  return {
+    keep: ({ g, path }, x) => {
+      const mask = masks.get(path) ?? g.input(`${dropoutPrefix}${path}`, "bool", x.shape);
+      masks.set(path, mask);
+      return g.where(mask, x, 0);
+    },
+    scale: 1 / (1 - probability),
   };
 }
