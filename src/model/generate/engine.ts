@@ -3,7 +3,7 @@ import type { DeviceTensor, Feed, Program } from "../../compute/runtime/index.ts
 import { type Tensor, float32, tensor, zeros } from "../../compute/tensor/index.ts";
 import type { ResidentModel } from "../decoder/index.ts";
 import type { Adapter } from "../weights/index.ts";
-import { generationGraph } from "./graph.ts";
+import { cacheWidth, generationGraph } from "./graph.ts";
 
 /** What a step says about the token that follows: the most likely one, and on demand all logits [V]. */
 export interface NextToken {
@@ -40,18 +40,19 @@ export interface EngineSize {
 export async function generationEngine(model: ResidentModel, size: EngineSize): Promise<GenerationEngine> {
   const { runtime, spec } = model;
   const { slots, capacity } = size;
-  const { kvHeads, headWidth, layers } = spec;
-  const slotElements = kvHeads * capacity * headWidth;
+  const { kvHeads, layers } = spec;
+  const width = cacheWidth(spec);
+  const slotElements = kvHeads * capacity * width;
   const programs = new Map<string, Program>();
   const pastNames = Array.from({ length: layers }, (_, l) => [`pastKey.${l}`, `pastValue.${l}`]).flat();
   const caches: DeviceTensor[] = [];
   for (const _ of pastNames) {
     caches.push(
-      await runtime.upload(zeros("float32", [slots, kvHeads, capacity, headWidth]), { transfer: true }),
+      await runtime.upload(zeros("float32", [slots, kvHeads, capacity, width]), { transfer: true }),
     );
   }
   // A prompt is the first thing in its slot: it is computed against a past of which nothing counts.
-  const noPast = await runtime.upload(zeros("float32", [1, kvHeads, 1, headWidth]), { transfer: true });
+  const noPast = await runtime.upload(zeros("float32", [1, kvHeads, 1, width]), { transfer: true });
   const lengths = new Int32Array(slots);
   let adapterFeeds: Record<string, DeviceTensor> = {};
   let program = await programFor(new Set());
@@ -109,7 +110,7 @@ export async function generationEngine(model: ResidentModel, size: EngineSize): 
     }));
   }
 
-  /** Where each new key and value row goes: output [2L, B, K, S, E], targets [slots, K, capacity, E]. */
+  /** Where each new key and value row goes: output [2L, B, K, S, W], targets [slots, K, capacity, W]. */
   function cachePieces(
     rows: readonly number[],
     batch: number,
@@ -117,14 +118,14 @@ export async function generationEngine(model: ResidentModel, size: EngineSize): 
     starts: readonly number[],
   ): Int32Array {
     const pieces = new Int32Array(caches.length * rows.length * kvHeads * 4);
-    const rowElements = count * headWidth;
+    const rowElements = count * width;
     let at = 0;
     for (let cache = 0; cache < caches.length; cache++) {
       for (let b = 0; b < rows.length; b++) {
         for (let head = 0; head < kvHeads; head++) {
           pieces[at++] = cache;
           pieces[at++] = ((cache * batch + b) * kvHeads + head) * rowElements;
-          pieces[at++] = rows[b]! * slotElements + (head * capacity + starts[b]!) * headWidth;
+          pieces[at++] = rows[b]! * slotElements + (head * capacity + starts[b]!) * width;
           pieces[at++] = rowElements;
         }
       }
@@ -151,7 +152,7 @@ export async function generationEngine(model: ResidentModel, size: EngineSize): 
     decode: async (steps, wantLogits, signal) => {
       // Every slot takes part; the rows of idle ones are computed against nothing and written over by their next prompt.
       const tokens = new BigInt64Array(slots);
-      const starts = new Array<number>(slots).fill(0);
+      const starts = Array.from({ length: slots }, () => 0);
       const rows = Array.from({ length: slots }, (_, slot) => slot);
       for (const { slot, token } of steps) {
         checkRoom(slot, lengths[slot]! + 1);

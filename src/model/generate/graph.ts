@@ -3,13 +3,18 @@ import { type Graph, GraphBuilder, type Value } from "../../compute/graph/index.
 import { type ModelSpec, embeddings, finalNorm, vocabularyTable } from "../decoder/index.ts";
 import { type Linear, type Scope, inputWeights, linear, lora, mlp, rmsNorm, scope } from "../nn/index.ts";
 
+/** W: elements of a head in the caches. The attention kernel takes multiples of 8; narrower heads are padded with zeros. */
+export function cacheWidth({ headWidth }: Pick<ModelSpec, "headWidth">): number {
+  return Math.ceil(headWidth / 8) * 8;
+}
+
 /**
- * Inputs beside weights: `tokenIds` and `positions` [B, S] int64; `pastKey.l` and `pastValue.l` [B, K, P, E];
+ * Inputs beside weights: `tokenIds` and `positions` [B, S] int64; `pastKey.l` and `pastValue.l` [B, K, P, W];
  * `lengthsMinusOne` [B] int32 (tokens of each row after this call, minus one), `totalLength` int32 (the most of
  * them); rotary tables. With `adapted`, `lora_A.weight` [R, I] and `lora_B.weight` [O, R] of those layers, the
  * scale inside B.
  * Outputs: `logits` [B, V] at each row's last new token, `next` [B] their arg max, and `newKeyValues`
- * [2L, B, K, S, E]: keys (rotated) and values of layer 0, then of layer 1 …
+ * [2L, B, K, S, W]: keys (rotated) and values of layer 0, then of layer 1 …
  */
 export function generationGraph(spec: ModelSpec, adapted: ReadonlySet<string>): Graph {
   const g = new GraphBuilder();
@@ -40,7 +45,7 @@ export function generationGraph(spec: ModelSpec, adapted: ReadonlySet<string>): 
   const logits = g.matmul(finalNorm(root, spec, last), vocabularyTable(root, spec), { transB: true });
   g.output("logits", g.reshape(logits, ["B", vocabulary]));
   g.output("next", g.op("ArgMax", [logits], { axis: -1, keepdims: 0 }));
-  const shape = [1, "B", kvHeads, "S", headWidth] as const;
+  const shape = [1, "B", kvHeads, "S", cacheWidth(spec)] as const;
   g.output(
     "newKeyValues",
     g.concat(
@@ -58,7 +63,7 @@ interface DecodeState {
   readonly cos: Value;
   readonly sin: Value;
   readonly linear: Linear;
-  /** Keys and values of the new tokens, [B, K, S, E] each, appended layer by layer. */
+  /** Keys and values of the new tokens, [B, K, S, W] each, appended layer by layer. */
   readonly fresh: Value[];
 }
 
@@ -78,17 +83,23 @@ function cachedAttention(scope: Scope, spec: ModelSpec, layer: number, x: Value,
       interleaved: 0,
       num_heads: count,
     });
-  const q = rotate(project("q_proj", "q_norm", heads), heads);
-  const k = rotate(project("k_proj", "k_norm", kvHeads), kvHeads);
-  const v = project("v_proj", undefined, kvHeads);
+  const width = cacheWidth(spec);
+  const widen = (value: Value, count: number): Value => {
+    if (width === headWidth) return value;
+    const perHead = g.reshape(value, ["B", "S", count, headWidth]);
+    return g.reshape(g.pad(perHead, -1, 0, width - headWidth), ["B", "S", count * width]);
+  };
+  const q = widen(rotate(project("q_proj", "q_norm", heads), heads), heads);
+  const k = widen(rotate(project("k_proj", "k_norm", kvHeads), kvHeads), kvHeads);
+  const v = widen(project("v_proj", undefined, kvHeads), kvHeads);
   const perHead = (value: Value): Value =>
-    g.transpose(g.reshape(value, ["B", "S", kvHeads, headWidth]), [0, 2, 1, 3]);
+    g.transpose(g.reshape(value, ["B", "S", kvHeads, width]), [0, 2, 1, 3]);
   state.fresh.push(perHead(k), perHead(v));
-  const past = (name: string): Value =>
-    g.input(`${name}.${layer}`, "float32", ["B", kvHeads, "P", headWidth]);
+  const past = (name: string): Value => g.input(`${name}.${layer}`, "float32", ["B", kvHeads, "P", width]);
   const context = g.op(
     "GroupQueryAttention",
-    [q, k, v, past("pastKey"), past("pastValue"), state.lengths, state.total, state.cos, state.sin],
+    // Rotated above; with rotary tables the kernel would refuse head widths that are no multiple of 16.
+    [q, k, v, past("pastKey"), past("pastValue"), state.lengths, state.total, undefined, undefined],
     {
       num_heads: heads,
       kv_num_heads: kvHeads,
@@ -97,5 +108,13 @@ function cachedAttention(scope: Scope, spec: ModelSpec, layer: number, x: Value,
       local_window_size: spec.layerAttention[layer] === "sliding" ? spec.slidingWindow! : -1,
     },
   );
-  return linear(scope.at("o_proj"), context, spec.hiddenSize, attentionBias.output);
+  const narrowed =
+    width === headWidth
+      ? context
+      : g.reshape(g.slice(g.reshape(context, ["B", "S", heads, width]), -1, 0, headWidth), [
+          "B",
+          "S",
+          heads * headWidth,
+        ]);
+  return linear(scope.at("o_proj"), narrowed, spec.hiddenSize, attentionBias.output);
 }

@@ -71,8 +71,9 @@ function best(scores: Float32Array, count: number): number[] {
   const above: number[] = [];
   const equal: number[] = [];
   for (let id = 0; id < scores.length; id++) {
-    if (scores[id]! > threshold) above.push(id);
-    else if (scores[id]! === threshold) equal.push(id);
+    const score = scores[id]!;
+    if (score > threshold) above.push(id);
+    else if (score === threshold) equal.push(id);
   }
   return [...above, ...equal.slice(0, count - above.length)];
 }
