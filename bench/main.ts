@@ -1,6 +1,7 @@
 /** `npm run bench -- NAME`: measurements of Attune beside its peers, each in one run on one machine. */
 import { Command } from "commander";
 import { UserError } from "../src/util/index.ts";
+import { curveCommand } from "./curve.ts";
 import { trainStepCommand } from "./train-step.ts";
 
 const program = new Command("bench")
@@ -8,6 +9,7 @@ const program = new Command("bench")
     "Measures Attune beside its peers. Close other programs first: figures of a busy machine mean little.",
   )
   .addCommand(trainStepCommand())
+  .addCommand(curveCommand())
   .showHelpAfterError();
 
 try {

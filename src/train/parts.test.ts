@@ -164,9 +164,15 @@ describe("adapted layers", () => {
       }
       return "no refusal";
     };
-    expect(refusal(["q_proj", "v_prj"])).toMatchInlineSnapshot(`"lora.targets names "v_prj", but no linear layer ends so. Did you mean v_proj? There are q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj."`);
-    expect(refusal(["proj"])).toMatchInlineSnapshot(`"lora.targets names "proj", but no linear layer ends so. Did you mean q_proj? There are q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj."`);
-    expect(refusal(["lm_head"])).toMatchInlineSnapshot(`"lora.targets names "lm_head", but no linear layer ends so. There are q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj."`);
+    expect(refusal(["q_proj", "v_prj"])).toMatchInlineSnapshot(
+      `"lora.targets names "v_prj", but no linear layer ends so. Did you mean v_proj? There are q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj."`,
+    );
+    expect(refusal(["proj"])).toMatchInlineSnapshot(
+      `"lora.targets names "proj", but no linear layer ends so. Did you mean q_proj? There are q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj."`,
+    );
+    expect(refusal(["lm_head"])).toMatchInlineSnapshot(
+      `"lora.targets names "lm_head", but no linear layer ends so. There are q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj."`,
+    );
   });
 });
 
