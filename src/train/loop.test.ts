@@ -241,6 +241,9 @@ describe("interruption", () => {
       const second = await record({ losses, resume });
       expect(rest({ events: [...kept, ...second.events] }), `call ${abortAt}`).toEqual(rest(whole));
       expect(second.parameters).toEqual(whole.parameters);
+      // The last checkpoint knows of the last evaluation, also when that was the one interrupted.
+      const { events: _, ...last } = [...first.checkpoints, ...second.checkpoints].at(-1)!.progress;
+      expect(last).toMatchObject({ step: 7, evaluatedAt: 7, best: whole.checkpoints.at(-1)!.progress.best });
       expect([...first.best, ...second.best].at(-1)).toEqual(whole.best.at(-1));
     }
   });
