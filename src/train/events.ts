@@ -27,7 +27,15 @@ export type RunEvent =
       /** Tokens computed, after folding. */
       readonly tokens: number;
       readonly supervisedTokens: number;
+      /** Most bytes the process has had resident. */
+      readonly peakBytes: number;
       readonly seconds: number;
+    }
+  | {
+      readonly type: "gradients";
+      readonly step: number;
+      /** Norm of the gradient of each adapted layer, before clipping. */
+      readonly norms: Readonly<Record<string, number>>;
     }
   | {
       readonly type: "evaluation";
@@ -40,6 +48,7 @@ export type RunEvent =
       readonly patienceLeft: number;
       readonly seconds: number;
     }
+  | { readonly type: "probe"; readonly step: number; readonly replies: readonly ProbeReply[] }
   | { readonly type: "checkpoint"; readonly step: number; readonly path: string; readonly seconds: number }
   | { readonly type: "warning"; readonly step: number; readonly code: string; readonly message: string }
   | {
@@ -55,6 +64,15 @@ export type RunEvent =
       readonly peakBytes: number;
       readonly seconds: number;
     };
+
+/** What the model at this step says to a held-out customer, greedily. */
+export interface ProbeReply {
+  /** The customer's last message. */
+  readonly prompt: string;
+  readonly reply: string;
+  /** What the data answer. */
+  readonly reference: string;
+}
 
 /** An event without what differs between two runs of one seed: times, rates, memory, paths. */
 export function withoutTimes(event: RunEvent): Record<string, unknown> {

@@ -1,11 +1,14 @@
 /** The training loop: steps, evaluations, checkpoints and early stopping, told as events. */
 import type { Sequence } from "../model/decoder/index.ts";
 import { type Schedule, scheduleFactor } from "../compute/optim/index.ts";
+import type { ParameterLayout } from "../model/nn/index.ts";
 import { CancelledError, UserError } from "../util/index.ts";
 import type { Progress } from "./checkpoint.ts";
 import { type BestSoFar, type Patience, judge } from "./early-stopping.ts";
 import type { TrainedState, TrainingEngine } from "./engine.ts";
-import type { RunEvent, StopReason } from "./events.ts";
+import type { ProbeReply, RunEvent, StopReason } from "./events.ts";
+import { layerNorms } from "./gradient-norms.ts";
+import { watcher } from "./watch.ts";
 
 /** What one optimiser step trains on. */
 export interface TrainingBatch {
@@ -45,8 +48,18 @@ export interface LoopOptions {
   /** Keeps the parameters of the best evaluation so far. */
   readonly saveBest: (parameters: Float32Array) => Promise<void>;
   readonly peakBytes: () => Promise<number>;
+  /** Where each parameter stands in the gradient; with it, gradient norms by layer are told before each evaluation. */
+  readonly layout?: ParameterLayout;
+  /** Replies of the model as it is to a few held-out customers, told after each evaluation. */
+  readonly probe?: (signal?: AbortSignal) => Promise<readonly ProbeReply[]>;
   /** Where to go on; absent starts anew. */
-  readonly resume?: { readonly state: TrainedState; readonly progress: Progress; readonly path: string };
+  readonly resume?: {
+    readonly state: TrainedState;
+    readonly progress: Progress;
+    readonly path: string;
+    /** The events told so far: warnings are judged against them. */
+    readonly history?: readonly RunEvent[];
+  };
 }
 
 /**
@@ -84,15 +97,25 @@ export async function* trainingLoop(
     ...(before === undefined ? {} : { before }),
     ...(best === undefined ? {} : { best }),
   });
+  const watch = watcher({ clipNorm: options.maxNorm });
+  for (const event of options.resume?.history ?? []) watch(event);
   const told = <E extends RunEvent>(event: E): E => {
     events += 1;
     return event;
   };
+  /** The event, then what it gives reason to warn of. */
+  function* tell(event: RunEvent): Generator<RunEvent> {
+    yield told(event);
+    for (const warning of watch(event)) yield told(warning);
+  }
   async function* evaluate(): AsyncGenerator<RunEvent, boolean> {
     const started = performance.now();
     const validationLoss = await meanLoss(engine, validation, signal);
     if (!Number.isFinite(validationLoss))
       throw divergedError(`validation loss after step ${step}`, validationLoss);
+    const seconds = since(started);
+    // Before anything is noted: an abort in here leaves the whole evaluation to be done again.
+    const replies = (await options.probe?.(signal)) ?? [];
     evaluatedAt = step;
     // A checkpoint from before this evaluation does not know its result.
     savedAt = -1;
@@ -101,14 +124,15 @@ export async function* trainingLoop(
     const verdict = judge(best, validationLoss, step, options.patience);
     best = verdict.next;
     if (verdict.improved) await options.saveBest((await engine.state()).parameters);
-    yield told({
+    yield* tell({
       type: "evaluation",
       step,
       validationLoss,
       best: verdict.improved,
       patienceLeft: Math.max(0, options.patience.patience - best.stale),
-      seconds: since(started),
+      seconds,
     });
+    if (replies.length > 0) yield* tell({ type: "probe", step, replies });
     return verdict.stop;
   }
   async function* checkpoint(): AsyncGenerator<RunEvent> {
@@ -179,6 +203,11 @@ export async function* trainingLoop(
       loss += await engine.accumulate(microBatch, 1 / batch.weight, nextDraws++, signal);
     }
     if (!Number.isFinite(loss)) throw divergedError(`loss of step ${step + 1}`, loss);
+    const { layout } = options;
+    const next = step + 1;
+    const showGradients =
+      layout !== undefined && (next === options.steps || next % options.evaluateEvery === 0);
+    const norms = showGradients ? layerNorms(layout, await engine.gradient()) : undefined;
     const learningRate = options.learningRate * scheduleFactor(options.schedule, step);
     const gradientNorm = await engine.update({
       learningRate,
@@ -191,9 +220,10 @@ export async function* trainingLoop(
     draws = nextDraws;
     step += 1;
     const seconds = since(started);
+    const peakBytes = await options.peakBytes();
     computedTokens += batch.tokens;
     stepSeconds += seconds;
-    yield told({
+    yield* tell({
       type: "step",
       step,
       epoch: step / training.stepsPerEpoch,
@@ -203,8 +233,10 @@ export async function* trainingLoop(
       replies: batch.replies,
       tokens: batch.tokens,
       supervisedTokens: batch.supervisedTokens,
+      peakBytes,
       seconds,
     });
+    if (norms !== undefined) yield* tell({ type: "gradients", step, norms });
   }
 }
 

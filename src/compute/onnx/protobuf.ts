@@ -68,6 +68,14 @@ export class ProtobufWriter {
     return this;
   }
 
+  double(field: number, value: number): this {
+    this.#varint(field * 8 + 1);
+    this.#reserve(8);
+    new DataView(this.#buffer.buffer).setFloat64(this.#used, value, true);
+    this.#used += 8;
+    return this;
+  }
+
   string(field: number, value: string): this {
     const most = value.length * 3;
     if (most >= REFERENCE_FROM) return this.bytes(field, text.encode(value));
