@@ -17,6 +17,15 @@ export {
 } from "./run-folder.ts";
 export type { RunDescription, RunFolder } from "./run-folder.ts";
 export { adapterOf, prepareRun, runTraining } from "./train-run.ts";
-export type { Notice, PreparedRun, RunOptions } from "./train-run.ts";
+export type { Notice, PrepareRunOptions, PreparedRun, RunOptions } from "./train-run.ts";
 export { readTrainingData, splitByConversation } from "./training-data.ts";
 export type { DataSource, TrainingData } from "./training-data.ts";
+export { refuseWithoutMemory } from "./memory-check.ts";
+export { examine, probeProvider } from "./doctor.ts";
+export type { DoctorOptions, Finding } from "./doctor.ts";
+export { availableMemoryBytes, glibcVersion, processor, totalMemoryBytes } from "./machine.ts";
+export type { Processor } from "./machine.ts";
+export { openModelSource } from "./model-source.ts";
+export type { ModelSource, ModelSourceOptions } from "./model-source.ts";
+export { cacheBytes, fitPrompt, startResponder } from "./responder.ts";
+export type { FittedPrompt, Responder, ResponderOptions } from "./responder.ts";

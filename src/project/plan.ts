@@ -14,6 +14,7 @@ import {
   type AdaptedLayer,
   type BatchSource,
   type MemoryEstimate,
+  type MemoryOptions,
   type TrainingBatch,
   adaptedLayers,
   batchSource,
@@ -38,6 +39,8 @@ export interface TrainPlan {
   readonly evaluateEvery: number;
   readonly checkpointEvery: number;
   readonly chunks: { readonly queryChunks: number; readonly lossChunks: number };
+  /** What the memory estimate was made of, and the tokens of the whole training set. */
+  readonly sizes: MemoryOptions & { readonly allTokens: number };
   readonly summary: PlanSummary;
 }
 
@@ -83,6 +86,15 @@ export function planTraining(config: TrainConfig, model: ChatModel, data: Traini
   const chunks = chunksFor(longest, supervised);
   const evaluateEvery = config.evaluation.every ?? Math.max(1, Math.ceil(stepsPerEpoch / 2));
   const totalParameters = parameterCount(spec) + layout.size;
+  const allTokens = sumOf(trainingSet.sequences);
+  const sizes = {
+    trainable: layout.size,
+    tokens: Math.min(Math.max(microTokens, longest), allTokens),
+    longest,
+    lossChunks: chunks.lossChunks,
+    recompute: config.training.recompute,
+    allTokens,
+  };
   return {
     config,
     layers,
@@ -95,6 +107,7 @@ export function planTraining(config: TrainConfig, model: ChatModel, data: Traini
     evaluateEvery,
     checkpointEvery: config.checkpoint.every ?? evaluateEvery,
     chunks,
+    sizes,
     summary: {
       trainableParameters: layout.size,
       totalParameters,
@@ -106,13 +119,7 @@ export function planTraining(config: TrainConfig, model: ChatModel, data: Traini
         validationSet === undefined
           ? undefined
           : { encoding: validationSet.encoding, folding: validationSet.folding },
-      memory: estimateMemory(spec, {
-        trainable: layout.size,
-        tokens: Math.min(Math.max(microTokens, longest), sumOf(trainingSet.sequences)),
-        longest,
-        lossChunks: chunks.lossChunks,
-        recompute: config.training.recompute,
-      }),
+      memory: estimateMemory(spec, sizes),
     },
   };
 }

@@ -1,5 +1,5 @@
 /** A run on disk: resolved configuration, data manifest, events, checkpoints, the best adapter. */
-import { appendFile, mkdir, readFile, readdir, stat, truncate } from "node:fs/promises";
+import { appendFile, mkdir, readFile, readdir, rm, rmdir, stat, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { UserError, explainWriteError, writeFileAtomic } from "../util/index.ts";
@@ -53,6 +53,9 @@ export async function createRun(path: string, description: RunDescription): Prom
     const manifest = { schemaVersion: 1, model: description.model, data: description.data };
     await writeFileAtomic(join(path, files.manifest), `${JSON.stringify(manifest, null, 2)}\n`);
   } catch (error) {
+    // A run that lacks its manifest would stand in the way of the next attempt.
+    for (const name of Object.values(files)) await rm(join(path, name), { force: true }).catch(() => {});
+    await rmdir(path).catch(() => {});
     throw explainWriteError(error, path);
   }
   return runFolder(path);

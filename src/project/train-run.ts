@@ -1,9 +1,11 @@
 /** A whole training run: model, data, plan, run folder, loop; as a stream of events. */
 import { createHash } from "node:crypto";
+import { rm } from "node:fs/promises";
 import { onnxRuntime } from "../compute/runtime/index.ts";
 import { type Tensor, float32 } from "../compute/tensor/index.ts";
 import { type ChatModel, openChatModel } from "../model/index.ts";
 import { loadResidentModel, quantisedModel } from "../model/decoder/index.ts";
+import type { FetchOptions } from "../model/hub/index.ts";
 import { parameterViews } from "../model/nn/index.ts";
 import { type Adapter, type LoraPair, saveAdapter } from "../model/weights/index.ts";
 import {
@@ -18,6 +20,7 @@ import {
 } from "../train/index.ts";
 import { UserError } from "../util/index.ts";
 import { type TrainPlan, planTraining } from "./plan.ts";
+import { lockRun } from "./run-lock.ts";
 import { type RunFolder, createRun, isRunFolder, runFolder } from "./run-folder.ts";
 import type { TrainConfig } from "./schema.ts";
 import { type TrainingData, readTrainingData } from "./training-data.ts";
@@ -30,11 +33,21 @@ export interface PreparedRun extends AsyncDisposable {
 
 export type Notice = (message: string) => void;
 
-/** Opens the model, reads the data and plans; nothing is written. */
-export async function prepareRun(config: TrainConfig, notice: Notice = () => {}): Promise<PreparedRun> {
+export interface PrepareRunOptions extends FetchOptions {
+  readonly notice?: Notice;
+}
+
+/** Reads the data, opens the model (fetching it if need be) and plans; nothing is written. */
+export async function prepareRun(
+  config: TrainConfig,
+  { notice = () => {}, ...fetching }: PrepareRunOptions = {},
+): Promise<PreparedRun> {
   const data = await readTrainingData(config.data, config.seed);
   const { separator } = config.template;
-  const model = await openChatModel(config.model, separator === undefined ? {} : { separator });
+  const model = await openChatModel(config.model, {
+    ...fetching,
+    ...(separator === undefined ? {} : { separator }),
+  });
   try {
     if (model.defaultTemplate)
       notice("the model has no chat template; ChatML is used, in training and afterwards");
@@ -58,17 +71,44 @@ export interface RunOptions {
   readonly onWeight?: (done: number, total: number) => void;
 }
 
-/** Runs the plan. Every event is in the run's folder before it is yielded. */
+/**
+ * Runs the plan. Every event is in the run's folder before it is yielded. A new run that fails before its first event
+ * leaves no folder behind; one process at a time works in a folder.
+ */
 export async function* runTraining(
+  prepared: PreparedRun,
+  options: RunOptions,
+): AsyncGenerator<RunEvent, void> {
+  const { folder, checkpoint } = await openOrCreate(
+    prepared,
+    options,
+    fingerprintOf(prepared),
+    options.notice ?? (() => {}),
+  );
+  await using _ = await lockRun(folder.path);
+  let told = options.resume;
+  try {
+    if (options.resume) await folder.keepEvents(checkpoint?.progress.events ?? 0);
+    for await (const event of trainIn(folder, checkpoint, prepared, options)) {
+      await folder.append(event);
+      told = true;
+      yield event;
+    }
+  } catch (error) {
+    if (!told) await rm(folder.path, { recursive: true, force: true }).catch(() => {});
+    throw error;
+  }
+}
+
+async function* trainIn(
+  folder: RunFolder,
+  checkpoint: Checkpoint | undefined,
   prepared: PreparedRun,
   options: RunOptions,
 ): AsyncGenerator<RunEvent, void> {
   const { model, plan } = prepared;
   const { config } = plan;
-  const notice = options.notice ?? (() => {});
   const fingerprint = fingerprintOf(prepared);
-  const { folder, checkpoint } = await openOrCreate(prepared, options, fingerprint, notice);
-
   const { threads, provider } = config.runtime;
   await using runtime = await onnxRuntime({ provider, ...(threads === undefined ? {} : { threads }) });
   const loaded = await loadResidentModel(runtime, model.spec, model.store, options.onWeight);
@@ -90,7 +130,7 @@ export async function* runTraining(
     recompute: config.training.recompute,
     base,
   });
-  const events = trainingLoop(
+  yield* trainingLoop(
     {
       engine,
       training: plan.training,
@@ -117,10 +157,6 @@ export async function* runTraining(
     },
     options.signal,
   );
-  for await (const event of events) {
-    await folder.append(event);
-    yield event;
-  }
 }
 
 async function openOrCreate(
@@ -158,7 +194,6 @@ async function openOrCreate(
       next: `Its settings are in ${path}/config.yaml: resume with those, or start a new run under another --out.`,
     });
   }
-  await folder.keepEvents(checkpoint?.progress.events ?? 0);
   return { folder, checkpoint };
 }
 

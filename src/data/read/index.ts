@@ -6,6 +6,8 @@ export type { Encoding } from "./encoding.ts";
 export { readExamples, toExample } from "./examples.ts";
 export { LAYOUTS, LAYOUT_NAMES } from "./layouts/table.ts";
 export type { LayoutName } from "./layouts/table.ts";
+export { readPrompts } from "./prompts.ts";
+export type { Prompt } from "./prompts.ts";
 export { readSources } from "./read-sources.ts";
 export type { SourceReading } from "./read-sources.ts";
 export { placeText } from "./rows-to-records.ts";

@@ -1,0 +1,204 @@
+/** A training run on the screen: a live block on a terminal, plain lines in a pipe, JSON lines on demand. */
+import type { PreparedRun } from "../project/index.ts";
+import type { RunEvent } from "../train/index.ts";
+import { formatBytes, formatCount, formatDuration, formatPercent } from "../util/index.ts";
+import { type Output, bar, bold, cyan, dim, green, sparkline, yellow } from "./terminal.ts";
+
+type Finished = Extract<RunEvent, { type: "finished" }>;
+type Step = Extract<RunEvent, { type: "step" }>;
+type Evaluation = Extract<RunEvent, { type: "evaluation" }>;
+
+/** The plan as a few lines: model, adapter, data, length of the run. */
+export function describePlan({ plan, model, data }: PreparedRun, folder: string, output: Output): void {
+  const { summary, config, layers } = plan;
+  const { training, validation, memory, trainableParameters, totalParameters } = summary;
+  const { lora } = config;
+  const kinds = new Set(layers.map(({ path }) => path.split(".").at(-1)!));
+  const row = (name: string, text: string): void => output.line(`${bold(name.padEnd(8))}${text}`);
+  row("model", `${model.opened.name}, ${formatCount(totalParameters - trainableParameters)} parameters`);
+  row(
+    "adapter",
+    `LoRA rank ${lora.rank}, alpha ${lora.alpha}, dropout ${lora.dropout} on ${[...kinds].join(", ")}`,
+  );
+  row(
+    "",
+    `trainable ${formatCount(trainableParameters)} of ${formatCount(totalParameters)} (${formatPercent(trainableParameters / totalParameters)})`,
+  );
+  const { replies } = training.encoding;
+  const { sequences, tokensAfter, factor } = training.folding;
+  const folded = factor > 1.005 ? ` (folding reads ${factor.toFixed(2)} times fewer)` : "";
+  row(
+    "data",
+    `${formatCount(replies)} replies in ${formatCount(sequences)} sequences, ${formatCount(tokensAfter)} tokens an epoch${folded}`,
+  );
+  row(
+    "",
+    `${data.split}${validation === undefined ? "" : `: ${formatCount(validation.encoding.replies)} replies`}`,
+  );
+  const { shortenedRows, rejected } = training.encoding;
+  if (shortenedRows > 0)
+    row("", `${formatCount(shortenedRows)} rows over ${summary.maxLength} tokens lost their oldest turns`);
+  if (rejected.length > 0)
+    row(
+      "",
+      yellow(`${formatCount(rejected.length)} replies cannot be learned; the first: ${rejected[0]!.reason}`),
+    );
+  row(
+    "run",
+    `${formatCount(summary.steps)} steps of ${config.training.batch} replies, ${formatCount(summary.stepsPerEpoch)} an epoch; about ${formatBytes(memory.totalBytes)} of memory`,
+  );
+  row("", folder);
+}
+
+/** The figures of the plan that programs need. */
+export function planJson({ plan: { summary } }: PreparedRun): Record<string, unknown> {
+  return {
+    trainableParameters: summary.trainableParameters,
+    totalParameters: summary.totalParameters,
+    steps: summary.steps,
+    stepsPerEpoch: summary.stepsPerEpoch,
+    trainingReplies: summary.training.encoding.replies,
+    trainingTokens: summary.training.folding.tokensAfter,
+    rejectedReplies: summary.training.encoding.rejected.length,
+    foldingFactor: summary.training.folding.factor,
+    memoryBytesEstimated: summary.memory.totalBytes,
+  };
+}
+
+/** Shows events as they come; the last one prints the figures and, unless `result` is false, the result for programs. */
+export function trainingScreen(
+  { plan }: PreparedRun,
+  folder: string,
+  output: Output,
+  options: { readonly result?: boolean } = {},
+): (event: RunEvent) => void {
+  const losses: number[] = [];
+  const recent: Step[] = [];
+  let last: Step | undefined;
+  let evaluation: Evaluation | undefined;
+  let before: number | undefined;
+  let best: Evaluation | undefined;
+
+  const showStep = (step: Step): void => {
+    last = step;
+    losses.push(step.loss);
+    recent.push(step);
+    if (recent.length > 50) recent.shift();
+    const speed = rate(recent);
+    const left = formatDuration(secondsLeft(recent, step, plan, evaluation));
+    const loss = mean(losses.slice(-10)).toFixed(4);
+    const measured = evaluation === undefined ? "" : `  validation ${evaluation.validationLoss.toFixed(4)}`;
+    output.live(
+      `step ${step.step}/${plan.steps}  loss ${loss}  norm ${step.gradientNorm.toFixed(2)}  ${speed} tokens/s  ${left} left${measured}`,
+      [
+        `${bold("loss")}    ${loss}  ${cyan(sparkline(losses, 40))}`,
+        `${bold("step")}    ${formatCount(step.step)} of ${formatCount(plan.steps)}  ${bar(step.step / plan.steps, 30)} ${formatPercent(step.step / plan.steps, 0)}  ${dim(`epoch ${step.epoch.toFixed(2)}`)}`,
+        `${bold("speed")}   ${formatCount(speed)} tokens/s  ${left} left  ${dim(`norm ${step.gradientNorm.toFixed(2)}  rate ${step.learningRate.toExponential(1)}`)}`,
+        ...(evaluation === undefined || before === undefined
+          ? []
+          : [
+              `${bold("held out")} ${before.toFixed(4)} → ${evaluation.validationLoss.toFixed(4)}  ${dim(`best ${best!.validationLoss.toFixed(4)} at step ${best!.step}; ${evaluation.patienceLeft} more without gain stop the run`)}`,
+            ]),
+      ],
+    );
+  };
+  return (event) => {
+    output.json(jsonEvent(event));
+    switch (event.type) {
+      case "step":
+        showStep(event);
+        return;
+      case "evaluation": {
+        evaluation = event;
+        before ??= event.validationLoss;
+        if (event.best) best = event;
+        const verdict = event.best
+          ? green(event.step === 0 ? "before training" : "best so far")
+          : `no better; ${event.patienceLeft} more allowed`;
+        const trained = last === undefined ? "" : `  training loss ${mean(losses.slice(-10)).toFixed(4)}`;
+        output.line(
+          `step ${String(event.step).padStart(String(plan.steps).length)}  validation loss ${event.validationLoss.toFixed(4)}${trained}  (${verdict})`,
+        );
+        return;
+      }
+      case "warning":
+        output.line(yellow(`warning: ${event.message}`));
+        return;
+      case "finished":
+        if (options.result !== false) output.json(resultOf(event, plan, folder));
+        finish(event, folder, output);
+        return;
+      case "started":
+      case "checkpoint":
+    }
+  };
+}
+
+/** Steps of the same kind take about as long as the last ones; evaluations and a last one are still to come. */
+function secondsLeft(
+  recent: readonly Step[],
+  { step }: Step,
+  plan: PreparedRun["plan"],
+  evaluation: Evaluation | undefined,
+): number {
+  const stepSeconds = mean(recent.map(({ seconds }) => seconds));
+  const { evaluateEvery, steps, validation } = plan;
+  const evaluations =
+    validation.length === 0 ? 0 : Math.ceil(steps / evaluateEvery) - Math.floor(step / evaluateEvery);
+  return stepSeconds * (steps - step) + evaluations * (evaluation?.seconds ?? 0);
+}
+
+function rate(steps: readonly Step[]): number {
+  const seconds = steps.reduce((sum, step) => sum + step.seconds, 0);
+  return Math.round(steps.reduce((sum, step) => sum + step.tokens, 0) / seconds);
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/** JSON knows no NaN: what was not measured is null. */
+function jsonEvent(event: RunEvent): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(event).map(([key, value]) => [
+      key,
+      typeof value === "number" ? finiteOrNull(value) : value,
+    ]),
+  );
+}
+
+function finiteOrNull(value: number): number | null {
+  return Number.isFinite(value) ? value : null;
+}
+
+function resultOf(event: Finished, plan: PreparedRun["plan"], folder: string): Record<string, unknown> {
+  return {
+    type: "result",
+    run: folder,
+    reason: event.reason,
+    trainableParameters: plan.summary.trainableParameters,
+    totalParameters: plan.summary.totalParameters,
+    validationLossBefore: finiteOrNull(event.validationLossBefore),
+    validationLossBest: finiteOrNull(event.validationLossBest),
+    bestStep: event.bestStep,
+    steps: event.step,
+    tokensPerSecond: event.tokensPerSecond,
+    peakBytes: event.peakBytes,
+    seconds: event.seconds,
+  };
+}
+
+function finish(event: Finished, folder: string, output: Output): void {
+  if (event.reason === "interrupted") {
+    output.line(`Stopped at step ${event.step}. Go on with: attune train --resume ${folder}`);
+    return;
+  }
+  if (event.reason === "early-stopped")
+    output.line(`Stopped early: validation loss has not improved since step ${event.bestStep}.`);
+  const losses = Number.isFinite(event.validationLossBest)
+    ? `validation loss ${event.validationLossBefore.toFixed(4)} → ${event.validationLossBest.toFixed(4)} (step ${event.bestStep}); `
+    : "";
+  output.line(
+    `${bold("done")}    ${losses}${formatCount(event.tokensPerSecond)} tokens/s; peak ${formatBytes(event.peakBytes)}; ${formatDuration(event.seconds)}`,
+  );
+}
