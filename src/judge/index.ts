@@ -18,3 +18,5 @@ export type {
   System,
   SystemFigures,
 } from "./evaluate/index.ts";
+export { detectors, diagnose, readFindings, remedyOf } from "./diagnose/index.ts";
+export type { DiagnoseOptions, Finding, Findings } from "./diagnose/index.ts";
