@@ -36,6 +36,14 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: "answer a file of conversations: batched, streamed to disk, resumable",
     load: async () => (await import("./commands/generate.ts")).generateCommand(),
   },
+  evaluate: {
+    summary: "answer a test set with several systems and compare them: quality, perplexity, speed",
+    load: async () => (await import("./commands/evaluate.ts")).evaluateCommand(),
+  },
+  diagnose: {
+    summary: "say what is wrong with a run, how sure that is, and which setting to change",
+    load: async () => (await import("./commands/diagnose.ts")).diagnoseCommand(),
+  },
   metrics: {
     summary: "score replies against references: BLEU, ROUGE, chrF, repetition; no model needed",
     load: async () => (await import("./commands/metrics.ts")).metricsCommand(),
