@@ -29,3 +29,5 @@ export { openModelSource } from "./model-source.ts";
 export type { ModelSource, ModelSourceOptions } from "./model-source.ts";
 export { cacheBytes, fitPrompt, startResponder } from "./responder.ts";
 export type { FittedPrompt, Responder, ResponderOptions } from "./responder.ts";
+export { resumeRules, safeChanges, settingChanges } from "./resume-settings.ts";
+export type { SettingChange, SettingKey } from "./resume-settings.ts";

@@ -77,7 +77,7 @@ export function planTraining(config: TrainConfig, model: ChatModel, data: Traini
   const training = batchSource(trainingSet.sequences, { batch, microTokens, seed: config.seed });
   const validation = validationBatches(validationSet?.sequences ?? [], microTokens);
   const { stepsPerEpoch } = training;
-  const steps = config.training.steps ?? Math.max(1, Math.round(config.training.epochs * stepsPerEpoch));
+  const steps = plannedSteps(config, stepsPerEpoch);
 
   const layers = adaptedLayers(spec, config.lora.targets);
   const layout = parameterLayout(loraParameters(layers, config.lora.rank));
@@ -103,7 +103,7 @@ export function planTraining(config: TrainConfig, model: ChatModel, data: Traini
     training,
     validation,
     steps,
-    warmupSteps: config.schedule.warmupSteps ?? Math.round(config.schedule.warmupShare * steps),
+    warmupSteps: plannedWarmup(config, stepsPerEpoch),
     evaluateEvery,
     checkpointEvery: config.checkpoint.every ?? evaluateEvery,
     chunks,
@@ -122,6 +122,17 @@ export function planTraining(config: TrainConfig, model: ChatModel, data: Traini
       memory: estimateMemory(spec, sizes),
     },
   };
+}
+
+/** Optimiser steps of a whole run. */
+export function plannedSteps({ training }: TrainConfig, stepsPerEpoch: number): number {
+  return training.steps ?? Math.max(1, Math.round(training.epochs * stepsPerEpoch));
+}
+
+/** Steps over which the learning rate rises. */
+export function plannedWarmup(config: TrainConfig, stepsPerEpoch: number): number {
+  const { warmupSteps, warmupShare } = config.schedule;
+  return warmupSteps ?? Math.round(warmupShare * plannedSteps(config, stepsPerEpoch));
 }
 
 function longestOf(sequences: readonly FeedSequence[]): number {

@@ -23,7 +23,7 @@ export interface SettingChange {
 /** Why a change is refused, or `undefined` where it is safe. */
 type Verdict = string | undefined;
 
-interface ResumeState {
+export interface ResumeState {
   readonly before: TrainConfig;
   readonly after: TrainConfig;
   /** Steps done. */
@@ -32,20 +32,21 @@ interface ResumeState {
   readonly warmupSteps: readonly [before: number, after: number];
 }
 
-type Rule = (change: SettingChange, state: ResumeState) => Verdict;
+interface Rule {
+  /** Never to be changed: its value is part of a checkpoint's fingerprint. */
+  readonly fixed: boolean;
+  readonly judge: (change: SettingChange, state: ResumeState) => Verdict;
+}
 
 /** Changes no number of the run. */
-const safe: Rule = () => undefined;
+const safe: Rule = { fixed: false, judge: () => undefined };
 /** What it names is compared by its content elsewhere, so a file may have moved. */
-const comparedByContent: Rule = () => undefined;
-const fixed =
-  (why: string): Rule =>
-  () =>
-    why;
-const upwards =
-  (otherwise: string): Rule =>
-  ({ before, after }) =>
-    Number(after) >= Number(before) ? undefined : otherwise;
+const comparedByContent: Rule = safe;
+const fixed = (why: string): Rule => ({ fixed: true, judge: () => why });
+const upwards = (otherwise: string): Rule => ({
+  fixed: false,
+  judge: ({ before, after }) => (Number(after) >= Number(before) ? undefined : otherwise),
+});
 
 const parameters = fixed("it decides what is trained, and the checkpoint holds the old shape or meaning");
 const order = fixed("it decides the batches, and the run would not go on where it stopped");
@@ -53,17 +54,20 @@ const update = fixed("it decides every update");
 const judging = fixed("it decides which adapter is the best so far, and the figures would not compare");
 
 /** A longer run is the same run only where the past steps' learning rates do not depend on the length. */
-const length: Rule = ({ before, after }, { after: config, step, warmupSteps }) => {
-  if (config.schedule.kind !== "constant") {
-    return `the ${config.schedule.kind} schedule is laid out over all steps, so past learning rates would have been others`;
-  }
-  if (warmupSteps[0] !== warmupSteps[1] && step < Math.max(...warmupSteps)) {
-    return "the warm-up, a share of all steps, is not over yet";
-  }
-  if (before === undefined || after === undefined) return undefined;
-  return Number(after) >= Number(before) || Number(after) >= step
-    ? undefined
-    : `${step} steps are done already`;
+const length: Rule = {
+  fixed: false,
+  judge: ({ before, after }, { after: config, step, warmupSteps }) => {
+    if (config.schedule.kind !== "constant") {
+      return `the ${config.schedule.kind} schedule is laid out over all steps, so past learning rates would have been others`;
+    }
+    if (warmupSteps[0] !== warmupSteps[1] && step < Math.max(...warmupSteps)) {
+      return "the warm-up, a share of all steps, is not over yet";
+    }
+    if (before === undefined || after === undefined) return undefined;
+    return Number(after) >= Number(before) || Number(after) >= step
+      ? undefined
+      : `${step} steps are done already`;
+  },
 };
 
 /** Every setting has a rule: one without does not compile. */
@@ -100,12 +104,19 @@ export const resumeRules: { readonly [K in SettingKey]: Rule } = {
   "evaluation.every": judging,
   "evaluation.patience": upwards("fewer evaluations without improvement might have stopped the run before"),
   "evaluation.minDelta": judging,
+  "evaluation.probes": safe,
   "checkpoint.every": safe,
   "checkpoint.keep": safe,
   "template.separator": order,
   "runtime.threads": safe,
   "runtime.provider": safe,
 };
+
+/** The settings that a checkpoint is good for alone. */
+export function fixedSettings(config: TrainConfig): Readonly<Record<string, unknown>> {
+  const keys = (Object.keys(resumeRules) as SettingKey[]).filter((key) => resumeRules[key].fixed);
+  return Object.fromEntries(keys.map((key) => [key, valueAt(config, key) ?? null]));
+}
 
 /** Every setting that differs, in the table's order. */
 export function settingChanges(before: TrainConfig, after: TrainConfig): readonly SettingChange[] {
@@ -121,7 +132,7 @@ export function settingChanges(before: TrainConfig, after: TrainConfig): readonl
 export function safeChanges(state: ResumeState, folder: string): readonly SettingChange[] {
   const changes = settingChanges(state.before, state.after);
   const refused = changes.flatMap((change) => {
-    const why = resumeRules[change.key](change, state);
+    const why = resumeRules[change.key].judge(change, state);
     return why === undefined ? [] : [{ ...change, why }];
   });
   const [first, ...others] = refused;

@@ -1,5 +1,5 @@
 /** A run on disk: resolved configuration, data manifest, events, checkpoints, the best adapter. */
-import { appendFile, mkdir, readFile, readdir, rm, rmdir, stat, truncate } from "node:fs/promises";
+import { appendFile, mkdir, open, readFile, readdir, rm, rmdir, stat, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { UserError, explainWriteError, writeFileAtomic } from "../util/index.ts";
@@ -9,8 +9,11 @@ export interface RunFolder {
   readonly path: string;
   readonly adapter: string;
   readonly checkpoints: string;
+  readonly tensorboard: string;
   /** Appends an event with the time of day; in the order of the calls. */
   append(event: RunEvent): Promise<void>;
+  /** Makes durable what was appended. */
+  sync(): Promise<void>;
   /** Drops all but the first `count` events: those after a checkpoint are told again by the resumed run. */
   keepEvents(count: number): Promise<void>;
 }
@@ -39,7 +42,7 @@ export async function isRunFolder(path: string): Promise<boolean> {
 /** Makes a new run; a folder that already holds something is refused. */
 export async function createRun(path: string, description: RunDescription): Promise<RunFolder> {
   const present = await readdir(path).catch(() => [] as string[]);
-  if (present.length > 0) {
+  if (present.length > 0 && !(await isTorn(path, present))) {
     throw new UserError(`the run folder ${path} already exists and is not empty`, {
       next: present.includes(files.manifest)
         ? "Go on with that run by --resume, or choose another --out."
@@ -48,6 +51,7 @@ export async function createRun(path: string, description: RunDescription): Prom
   }
   try {
     await mkdir(path, { recursive: true });
+    for (const name of present) await rm(join(path, name), { force: true });
     await writeFileAtomic(join(path, files.config), configWithOrigins(description));
     await writeFileAtomic(join(path, files.events), "");
     const manifest = { schemaVersion: 1, model: description.model, data: description.data };
@@ -61,17 +65,47 @@ export async function createRun(path: string, description: RunDescription): Prom
   return runFolder(path);
 }
 
+/** What a process leaves that is killed while it makes a run: our files without the manifest, which comes last. */
+async function isTorn(path: string, present: readonly string[]): Promise<boolean> {
+  const ours = /^(config\.yaml|events\.jsonl|\.(config\.yaml|events\.jsonl|run\.json)\.[0-9a-f]{12}\.tmp)$/;
+  if (!present.every((name) => ours.test(name))) return false;
+  if (!present.includes(files.config)) return present.every((name) => name.startsWith("."));
+  return (await readFile(join(path, files.config), "utf8")).startsWith(configHeading);
+}
+
+/** Writes the configuration anew where a resumed run changed settings; `changed` says what they were. */
+export async function updateRunConfig(
+  path: string,
+  config: unknown,
+  changed: ReadonlyMap<string, string>,
+): Promise<void> {
+  const file = join(path, files.config);
+  const before = (await readFile(file, "utf8")).matchAll(/^# {3}([\w.]+): (.*)$/gm);
+  const origins = new Map([...before].map(([, key, origin]) => [key!, origin!]));
+  for (const [key, note] of changed) origins.set(key, note);
+  await writeFileAtomic(file, configWithOrigins({ config, origins }));
+}
+
 export function runFolder(path: string): RunFolder {
   const events = join(path, files.events);
   return {
     path,
     adapter: join(path, "adapter"),
     checkpoints: join(path, "checkpoints"),
+    tensorboard: join(path, "tensorboard"),
     append: async (event) => {
       try {
         await appendFile(events, `${JSON.stringify({ ...event, time: new Date().toISOString() })}\n`);
       } catch (error) {
         throw explainWriteError(error, events);
+      }
+    },
+    sync: async () => {
+      const file = await open(events, "r+");
+      try {
+        await file.sync();
+      } finally {
+        await file.close();
       }
     },
     keepEvents: async (count) => {
@@ -103,7 +137,9 @@ export function runConfigPath(path: string): string {
   return join(path, files.config);
 }
 
-function configWithOrigins({ config, origins }: RunDescription): string {
+const configHeading = "# The resolved configuration of this run. Where each value came from:\n";
+
+function configWithOrigins({ config, origins }: Pick<RunDescription, "config" | "origins">): string {
   const lines = [...origins].map(([key, origin]) => `#   ${key}: ${origin}`);
-  return `# The resolved configuration of this run. Where each value came from:\n${lines.join("\n")}\n${stringify(config)}`;
+  return `${configHeading}${lines.join("\n")}\n${stringify(config)}`;
 }

@@ -110,6 +110,12 @@ export const trainConfigSchema = z.strictObject({
         .default(3)
         .describe("evaluations without improvement before stopping"),
       minDelta: z.number().min(0).default(0).describe("how much lower a loss must be to count"),
+      probes: z
+        .int()
+        .min(0)
+        .max(32)
+        .default(2)
+        .describe("held-out customers whose replies are shown at each evaluation; 0 turns it off"),
     })
     .prefault({}),
   checkpoint: z

@@ -4,24 +4,28 @@ import { rm } from "node:fs/promises";
 import { onnxRuntime } from "../compute/runtime/index.ts";
 import { type Tensor, float32 } from "../compute/tensor/index.ts";
 import { type ChatModel, openChatModel } from "../model/index.ts";
-import { loadResidentModel, quantisedModel } from "../model/decoder/index.ts";
+import { type ResidentModel, loadResidentModel, quantisedModel } from "../model/decoder/index.ts";
 import type { FetchOptions } from "../model/hub/index.ts";
 import { parameterViews } from "../model/nn/index.ts";
 import { type Adapter, type LoraPair, saveAdapter } from "../model/weights/index.ts";
 import {
   type Checkpoint,
   type RunEvent,
+  type TensorboardLog,
   initialAdapter,
-  latestCheckpoint,
   pruneCheckpoints,
   saveCheckpoint,
+  tensorboardLog,
   trainingEngine,
   trainingLoop,
 } from "../train/index.ts";
-import { UserError } from "../util/index.ts";
 import { type TrainPlan, planTraining } from "./plan.ts";
+import { type Probe, probePrompts, replyProbe } from "./probe.ts";
+import { leafKeys } from "./resolve.ts";
+import { fixedSettings } from "./resume-settings.ts";
+import { existingRun, resumeRun } from "./resume.ts";
 import { lockRun } from "./run-lock.ts";
-import { type RunFolder, createRun, isRunFolder, runFolder } from "./run-folder.ts";
+import { type RunFolder, createRun, readEvents } from "./run-folder.ts";
 import type { TrainConfig } from "./schema.ts";
 import { type TrainingData, readTrainingData } from "./training-data.ts";
 
@@ -79,24 +83,33 @@ export async function* runTraining(
   prepared: PreparedRun,
   options: RunOptions,
 ): AsyncGenerator<RunEvent, void> {
-  const { folder, checkpoint } = await openOrCreate(
-    prepared,
-    options,
-    fingerprintOf(prepared),
-    options.notice ?? (() => {}),
-  );
+  const folder = options.resume ? await existingRun(options.folder) : await newRun(prepared, options);
   await using _ = await lockRun(folder.path);
   let told = options.resume;
+  let board: TensorboardLog | undefined;
   try {
-    if (options.resume) await folder.keepEvents(checkpoint?.progress.events ?? 0);
+    const checkpoint = options.resume
+      ? await resumeRun(folder, prepared, {
+          origins: options.origins,
+          fingerprint: fingerprintOf(prepared),
+          notice: options.notice ?? (() => {}),
+        })
+      : undefined;
     for await (const event of trainIn(folder, checkpoint, prepared, options)) {
       await folder.append(event);
       told = true;
+      board ??= await tensorboardLog(folder.tensorboard, {
+        hyperParameters: hyperParameters(prepared.plan.config),
+        ...(options.resume ? { resumedAt: checkpoint?.progress.step ?? -1 } : {}),
+      });
+      await board.add(event);
       yield event;
     }
   } catch (error) {
     if (!told) await rm(folder.path, { recursive: true, force: true }).catch(() => {});
     throw error;
+  } finally {
+    await board?.[Symbol.asyncDispose]();
   }
 }
 
@@ -130,6 +143,8 @@ async function* trainIn(
     recompute: config.training.recompute,
     base,
   });
+  await using probe = probeOf(prepared, resident, options.notice ?? (() => {}));
+  const history = checkpoint === undefined ? [] : await readEvents(folder.path);
   yield* trainingLoop(
     {
       engine,
@@ -146,62 +161,78 @@ async function* trainIn(
       trainableParameters: plan.summary.trainableParameters,
       totalParameters: plan.summary.totalParameters,
       saveCheckpoint: async (state, progress) => {
+        // The events that a checkpoint counts are on the disk before it is.
+        await folder.sync();
         const path = await saveCheckpoint(folder.checkpoints, state, progress, fingerprint);
-        await pruneCheckpoints(folder.checkpoints, config.checkpoint.keep);
+        await pruneCheckpoints(folder.checkpoints, config.checkpoint.keep, progress.best?.step);
         return path;
       },
       saveBest: (parameters) =>
         saveAdapter(folder.adapter, adapterOf(prepared, parameters), adapterNotes(prepared)),
       peakBytes: async () => (await runtime.memory()).peakBytes,
-      ...(checkpoint === undefined ? {} : { resume: checkpoint }),
+      layout: plan.layout,
+      ...(probe === undefined
+        ? {}
+        : {
+            probe: async (signal) =>
+              probe.replies(adapterOf(prepared, (await engine.state()).parameters), signal),
+          }),
+      ...(checkpoint === undefined ? {} : { resume: { ...checkpoint, history } }),
     },
     options.signal,
   );
 }
 
-async function openOrCreate(
-  prepared: PreparedRun,
-  { folder: path, resume, origins }: RunOptions,
-  fingerprint: string,
-  notice: Notice,
-): Promise<{ folder: RunFolder; checkpoint: Checkpoint | undefined }> {
-  if (!resume) {
-    const { config } = prepared.plan;
-    const { opened, renderer } = prepared.model;
-    const folder = await createRun(path, {
-      config,
-      origins,
-      data: { split: prepared.data.split, sources: prepared.data.sources },
-      model: {
-        reference: config.model,
-        name: opened.name,
-        ...(opened.revision === undefined ? {} : { revision: opened.revision }),
-        ...(opened.commit === undefined ? {} : { commit: opened.commit }),
-        weightsFingerprint: opened.fingerprint,
-        textFingerprint: renderer.fingerprint,
-      },
-    });
-    return { folder, checkpoint: undefined };
-  }
-  if (!(await isRunFolder(path))) {
-    throw new UserError(`${path} is not the folder of a run`, { next: "Start the run without --resume." });
-  }
-  const folder = runFolder(path);
-  const checkpoint = await latestCheckpoint(folder.checkpoints, notice);
-  if (checkpoint === undefined) notice("there is no checkpoint yet: the run starts from its beginning");
-  else if (checkpoint.fingerprint !== fingerprint) {
-    throw new UserError(`the run in ${path} was started with other settings, data or model`, {
-      next: `Its settings are in ${path}/config.yaml: resume with those, or start a new run under another --out.`,
-    });
-  }
-  return { folder, checkpoint };
+function newRun(
+  { plan: { config }, data, model }: PreparedRun,
+  { folder, origins }: RunOptions,
+): Promise<RunFolder> {
+  const { opened, renderer } = model;
+  return createRun(folder, {
+    config,
+    origins,
+    data: { split: data.split, sources: data.sources },
+    model: {
+      reference: config.model,
+      name: opened.name,
+      ...(opened.revision === undefined ? {} : { revision: opened.revision }),
+      ...(opened.commit === undefined ? {} : { commit: opened.commit }),
+      weightsFingerprint: opened.fingerprint,
+      textFingerprint: renderer.fingerprint,
+    },
+  });
 }
 
-/** What must be equal for a run to go on: all that decides its numbers. */
+function hyperParameters(config: TrainConfig): ReadonlyMap<string, unknown> {
+  const valueAt = (key: string): unknown =>
+    key.split(".").reduce<unknown>((value, part) => (value as Record<string, unknown>)[part], config);
+  return new Map(leafKeys(config).map((key) => [key, valueAt(key)]));
+}
+
+/** Sample replies at evaluations, where they are asked for and the base is such that it can generate. */
+function probeOf(
+  { plan, model, data }: PreparedRun,
+  resident: ResidentModel,
+  notice: Notice,
+): Probe | undefined {
+  const { config } = plan;
+  if (config.evaluation.probes === 0 || data.validation.length === 0) return undefined;
+  if (config.training.base !== "float32") {
+    notice("no sample replies are shown: an 8-bit base trains, but does not generate");
+    return undefined;
+  }
+  const prompts = probePrompts(data.validation, model.renderer, {
+    count: config.evaluation.probes,
+    seed: config.seed,
+    limit: plan.summary.maxLength,
+  });
+  return prompts.length === 0 ? undefined : replyProbe(resident, model.renderer, prompts);
+}
+
+/** What must be equal for a run to go on: all that decides its numbers and never may change. */
 function fingerprintOf({ plan: { config }, data, model }: PreparedRun): string {
-  const { out: _, runtime: __, checkpoint: ___, data: ____, ...deciding } = config;
   const identity = {
-    config: deciding,
+    settings: fixedSettings(config),
     data: data.sources.map(({ sha256 }) => sha256),
     weights: model.opened.fingerprint,
     text: model.renderer.fingerprint,

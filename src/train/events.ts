@@ -74,13 +74,14 @@ export interface ProbeReply {
   readonly reference: string;
 }
 
-/** An event without what differs between two runs of one seed: times, rates, memory, paths. */
+/** An event without what differs between two runs of one seed: times (that of day too, which a log adds), rates, memory, paths. */
 export function withoutTimes(event: RunEvent): Record<string, unknown> {
   const {
     seconds: _,
     tokensPerSecond: __,
     peakBytes: ___,
     path: ____,
+    time: _____,
     ...rest
   } = event as RunEvent & Record<string, unknown>;
   return rest;
