@@ -69,7 +69,7 @@ async function decode(flags: Flags): Promise<void> {
     } as const;
     const rounds: { readonly [K in keyof typeof requests]: Answer }[][] = [];
     for (let round = 0; round <= Number(flags.rounds); round++) {
-      const answers = sides.map(() => ({}) as { [K in keyof typeof requests]: Answer });
+      const answers = sides.map(() => ({}) as { -readonly [K in keyof typeof requests]: Answer });
       for (const name of Object.keys(requests) as (keyof typeof requests)[])
         for (const [index, side] of sides.entries()) answers[index]![name] = await side.ask(requests[name]);
       if (round > 0) rounds.push(answers);

@@ -3,7 +3,6 @@ import { Command } from "commander";
 import { UserError } from "../src/util/index.ts";
 import { curveCommand } from "./curve.ts";
 import { decodeCommand } from "./decode.ts";
-import { decodeCommand } from "./decode.ts";
 import { trainStepCommand } from "./train-step.ts";
 
 const program = new Command("bench")
@@ -12,7 +11,6 @@ const program = new Command("bench")
   )
   .addCommand(trainStepCommand())
   .addCommand(curveCommand())
-  .addCommand(decodeCommand())
   .addCommand(decodeCommand())
   .showHelpAfterError();
 
