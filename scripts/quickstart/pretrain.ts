@@ -21,9 +21,9 @@ const { values: args } = parseArgs({
   options: {
     corpus: { type: "string", default: ".cache/quickstart" },
     out: { type: "string", default: "assets/quickstart/model" },
-    minutes: { type: "string", default: "60" },
-    steps: { type: "string", default: "1600" },
-    "batch-tokens": { type: "string", default: "8192" },
+    minutes: { type: "string", default: "600" },
+    steps: { type: "string", default: "640" },
+    "batch-tokens": { type: "string", default: "4096" },
     rate: { type: "string", default: "0.002" },
     seed: { type: "string", default: "1" },
     // CC BY-SA is left out: whether weights are adapted material under its share-alike term is not settled.
