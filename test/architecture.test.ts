@@ -17,7 +17,7 @@ const files = readdirSync(source, { recursive: true, encoding: "utf8" })
   .filter((name) => statSync(join(source, name)).isFile());
 /** What ships: no tests and none of their helpers. */
 const product = files.filter(
-  (name) => !/\.(test|contract|testing|fixture)\.ts$/.test(name) && !/\.test-d\.ts$/.test(name),
+  (name) => !/\.(test|contract|testing|fixture)\.ts$/.test(name) && !name.endsWith(".test-d.ts"),
 );
 
 function importsOf(file: string): { relative: Import[]; packages: string[] } {
