@@ -77,6 +77,12 @@ export const trainConfigSchema = z.strictObject({
         .describe(
           "how the frozen linear layers compute; int8 takes a quarter of their memory and is less exact",
         ),
+      neftune: z
+        .number()
+        .min(0)
+        .max(1000)
+        .default(0)
+        .describe("strength of the noise on embeddings in training (NEFTune; 5 is usual); 0 turns it off"),
       recompute: z
         .enum(["none", "block"])
         .default("none")
@@ -88,6 +94,12 @@ export const trainConfigSchema = z.strictObject({
       learningRate: z.number().gt(0).max(1).default(3e-4),
       weightDecay: z.number().min(0).max(1).default(0.01),
       clipNorm: z.number().gt(0).default(1).describe("largest norm of the gradient"),
+      loraPlusRatio: z
+        .number()
+        .min(1)
+        .max(1000)
+        .default(1)
+        .describe("how many times faster B learns than A (LoRA+); 1 treats them alike"),
       beta1: z.number().min(0).lt(1).default(0.9),
       beta2: z.number().min(0).lt(1).default(0.999),
       epsilon: z.number().gt(0).default(1e-8),

@@ -13,6 +13,7 @@ import {
   type RunEvent,
   type TensorboardLog,
   initialAdapter,
+  loraPlusFactors,
   pruneCheckpoints,
   saveCheckpoint,
   tensorboardLog,
@@ -141,6 +142,12 @@ async function* trainIn(
     },
     ...plan.chunks,
     recompute: config.training.recompute,
+    neftune: config.training.neftune,
+    ...(config.optimizer.loraPlusRatio === 1
+      ? {}
+      : {
+          rateFactors: loraPlusFactors(plan.layout.entries, plan.layout.size, config.optimizer.loraPlusRatio),
+        }),
     base,
   });
   await using probe = probeOf(prepared, resident, options.notice ?? (() => {}));

@@ -15,6 +15,7 @@ import {
 } from "../model/decoder/index.ts";
 import type { ParameterLayout } from "../model/nn/index.ts";
 import { byteProbability, dropoutMasks } from "./dropout.ts";
+import { embeddingNoise } from "./neftune.ts";
 
 export interface EngineOptions {
   readonly layout: ParameterLayout;
@@ -26,6 +27,10 @@ export interface EngineOptions {
   readonly queryChunks: number;
   readonly lossChunks: number;
   readonly recompute: Recompute;
+  /** Strength of the noise on the embeddings in training (NEFTune); absent or 0: none. */
+  readonly neftune?: number;
+  /** [N]: multiplies the learning rate of each element, and with it its weight decay. Absent: 1. */
+  readonly rateFactors?: Float32Array;
   /** How the frozen linear layers compute; the model must hold its weights accordingly. */
   readonly base?: "float32" | "int8";
 }
@@ -76,11 +81,22 @@ export async function trainingEngine(
   const dropout = adapter === undefined ? 0 : byteProbability(options.dropout);
   const { base = "float32" } = options;
   const shared = { layout, base, ...(adapter === undefined ? {} : { adapter }), queryChunks, lossChunks };
+  const { neftune = 0, rateFactors } = options;
+  const noise = neftune === 0 ? undefined : embeddingNoise(options.seed, neftune, spec.hiddenSize);
   const step = await runtime.compile(
-    lossGraph(spec, { ...shared, dropout, gradients: true, recompute: options.recompute }),
+    lossGraph(spec, {
+      ...shared,
+      dropout,
+      embeddingNoise: noise !== undefined,
+      gradients: true,
+      recompute: options.recompute,
+    }),
     { name: "training step" },
   );
-  const optimizer = await runtime.compile(adamWGraph(options.optimizer), { name: "optimizer" });
+  const optimizer = await runtime.compile(
+    adamWGraph(options.optimizer, rateFactors === undefined ? "scalar" : "element"),
+    { name: "optimizer" },
+  );
   let measure: Program | undefined;
   const masks = dropoutMasks(options.seed, dropout);
   const dropoutWidths = dropoutInputs(step, layout);
@@ -111,7 +127,19 @@ export async function trainingEngine(
       const batch = flatBatch(sequences, spec, options);
       const keep = new Map([...dropoutWidths].map(([name, width]) => [name, [batch.tokens, width] as const]));
       const { outputs, kept } = await step.run(
-        { ...(await batchFeeds(step, batch, lossScale)), ...masks.masks(draw, keep), gradientSum: gradient },
+        {
+          ...(await batchFeeds(step, batch, lossScale)),
+          ...masks.masks(draw, keep),
+          ...(noise === undefined
+            ? {}
+            : {
+                embeddingNoise: noise.noise(
+                  draw,
+                  sequences.map(({ ids }) => ids.length),
+                ),
+              }),
+          gradientSum: gradient,
+        },
         { keep: ["gradient"], fetch: ["loss"], ...(signal === undefined ? {} : { signal }) },
       );
       await replaceGradient(kept["gradient"]!);
@@ -125,8 +153,8 @@ export async function trainingEngine(
           gradient,
           firstMoment,
           secondMoment,
-          rate: float32([1], [learningRate]),
-          decay: float32([1], [learningRate * weightDecay]),
+          rate: byElement(learningRate, rateFactors),
+          decay: byElement(learningRate * weightDecay, rateFactors),
           gradientScale: scalar(1),
           maxNorm: scalar(maxNorm),
           correction1: scalar(1 - beta1 ** update),
@@ -172,6 +200,15 @@ export async function trainingEngine(
       for (const program of [step, optimizer, measure]) await program?.[Symbol.asyncDispose]();
     },
   };
+}
+
+/** [1], or [N] where elements differ. */
+function byElement(value: number, factors: Float32Array | undefined): Tensor<"float32"> {
+  if (factors === undefined) return float32([1], [value]);
+  return float32(
+    [factors.length],
+    factors.map((factor) => value * factor),
+  );
 }
 
 function numberOf(tensor: Tensor): number {

@@ -18,3 +18,4 @@ export { tensorboardLog } from "./tensorboard.ts";
 export type { TensorboardLog, TensorboardOptions } from "./tensorboard.ts";
 export { watcher } from "./watch.ts";
 export type { WatchOptions } from "./watch.ts";
+export { loraPlusFactors } from "./lora-plus.ts";

@@ -36,6 +36,8 @@ export interface DecoderOptions {
   readonly linear: Linear;
   readonly queryChunks: number;
   readonly recompute: Recompute;
+  /** [T, D], added to the embeddings (NEFTune). */
+  readonly embeddingNoise?: Value;
   /** The trainable values by name: a recomputed block must name those it uses. */
   readonly trainable: ReadonlyMap<string, Value>;
 }
@@ -45,6 +47,7 @@ export function decoder(root: Scope, spec: ModelSpec, inputs: FlatInputs, option
   const model = root.at("model");
   const { g } = root;
   let x = g.gather(embeddings(root, spec), inputs.tokenIds);
+  if (options.embeddingNoise !== undefined) x = g.add(x, options.embeddingNoise);
   for (let layer = 0; layer < spec.layers; layer++) {
     const scope = model.at("layers").at(layer);
     const block = (x: Value): Value => decoderBlock(scope, spec, layer, x, inputs, options);

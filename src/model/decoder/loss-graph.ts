@@ -35,6 +35,8 @@ export interface LossGraphOptions {
   readonly base?: "float32" | "int8";
   /** Whether LoRA's input passes through dropout, whose keep masks arrive as inputs `dropout:<path>`. */
   readonly dropout?: number;
+  /** Whether noise is added to the embeddings; it arrives as the input `embeddingNoise` [T, D]. */
+  readonly embeddingNoise?: boolean;
   /** Whether `gradient` is an output, added to the input `gradientSum` [N]. */
   readonly gradients: boolean;
   /** S must be this many times a chunk. */
@@ -65,6 +67,9 @@ export function lossGraph(spec: ModelSpec, options: LossGraphOptions): Graph {
     queryChunks: options.queryChunks,
     recompute: options.recompute,
     trainable,
+    ...(options.embeddingNoise === true
+      ? { embeddingNoise: g.input("embeddingNoise", "float32", ["T", spec.hiddenSize]) }
+      : {}),
   });
   const selected = selectRows(g, hidden, {
     rows: input("rows", "int64", [rows]),
