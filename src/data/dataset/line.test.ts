@@ -36,7 +36,7 @@ describe("lines", () => {
     fc.assert(
       fc.property(
         fc.string({ minLength: 1 }),
-        fc.array(message),
+        fc.array(message, { maxLength: 8 }),
         fc.double({ min: 0.01, max: 9, noNaN: true }).map((weight) => Math.round(weight * 1e6) / 1e6),
         (id, messages, weight) => {
           const example = {

@@ -17,6 +17,7 @@ const sourceSchema = z.union([
   }),
 ]);
 
+/** Shares of the replies that are learned or measured, by whole conversations. */
 const fractionsSchema = z
   .strictObject({
     train: z.number().gt(0).max(1).default(0.8),
