@@ -80,11 +80,12 @@ export async function startResponder(source: ModelSource, options: ResponderOpti
   }
 }
 
-/** Leaves out whole oldest turns until the prompt has at most `limit` tokens; system messages and the last turn stay. */
+/** Leaves out whole oldest turns until the prompt has at most `limit` tokens; system messages and the last turn stay. `at` is where they come from. */
 export function fitPrompt(
   renderer: Pick<ConversationRenderer, "prompt">,
   messages: readonly Message[],
   limit: number,
+  at?: string,
 ): FittedPrompt {
   const first = messages.findIndex(({ role }) => role !== "system");
   const system = first < 0 ? messages.length : first;
@@ -97,7 +98,10 @@ export function fitPrompt(
     if (next < 0) {
       throw new UserError(
         `the last message alone needs ${formatCount(ids.length)} tokens of prompt; the model has room for ${formatCount(limit)}`,
-        { next: "Shorten it, or allow fewer new tokens with --max-new-tokens." },
+        {
+          next: "Shorten it, or allow fewer new tokens with --max-new-tokens.",
+          ...(at === undefined ? {} : { at }),
+        },
       );
     }
     start = next;

@@ -16,8 +16,14 @@ export async function lockRun(folder: string): Promise<AsyncDisposable> {
   for (let attempt = 0; ; attempt++) {
     try {
       const file = await open(path, "wx");
-      await file.writeFile(JSON.stringify(self));
-      await file.close();
+      try {
+        await file.writeFile(JSON.stringify(self));
+      } catch (error) {
+        await rm(path, { force: true });
+        throw error;
+      } finally {
+        await file.close();
+      }
       return { [Symbol.asyncDispose]: () => rm(path, { force: true }) };
     } catch (error) {
       if (errorCode(error) !== "EEXIST") throw explainWriteError(error, path);

@@ -20,6 +20,7 @@ import {
   trainingEngine,
   trainingLoop,
 } from "../train/index.ts";
+import { UserError, errorCode } from "../util/index.ts";
 import { type TrainPlan, planTraining } from "./plan.ts";
 import { type Probe, probePrompts, replyProbe } from "./probe.ts";
 import { leafKeys } from "./resolve.ts";
@@ -85,7 +86,12 @@ export async function* runTraining(
   options: RunOptions,
 ): AsyncGenerator<RunEvent, void> {
   const folder = options.resume ? await existingRun(options.folder) : await newRun(prepared, options);
-  await using _ = await lockRun(folder.path);
+  await using _ = await lockRun(folder.path).catch(async (error: unknown) => {
+    // A new run that cannot even be locked, as on a full disk, would stand in the way of the next attempt.
+    if (!options.resume && errorCode(error instanceof UserError ? error.cause : error) !== undefined)
+      await rm(folder.path, { recursive: true, force: true }).catch(() => {});
+    throw error;
+  });
   let told = options.resume;
   let board: TensorboardLog | undefined;
   try {

@@ -5,14 +5,7 @@ import { type Prompt, readPrompts } from "../../data/read/index.ts";
 import type { ReplyOptions, ReplyRequest } from "../../model/generate/index.ts";
 import type { Message } from "../../model/text/index.ts";
 import { type ModelSource, fitPrompt, openModelSource, startResponder } from "../../project/index.ts";
-import {
-  CancelledError,
-  UserError,
-  errorMessage,
-  formatCount,
-  formatDuration,
-  formatPercent,
-} from "../../util/index.ts";
+import { CancelledError, UserError, formatCount, formatDuration, formatPercent } from "../../util/index.ts";
 import { wholeNumber } from "../arguments.ts";
 import { hubReporter } from "../hub-events.ts";
 import { interruptSignal, interruptedExitCode } from "../interrupt.ts";
@@ -173,14 +166,8 @@ async function collectPrompts(flags: GenerateFlags, name: string): Promise<Promp
 /** Prompt lengths in tokens; one that cannot fit is an error before anything is computed. */
 function measure({ left, source, flags }: Job, room: number): number[] {
   const limit = source.chat.spec.contextLength - room;
-  return left.map((prompt) => {
-    try {
-      return fitPrompt(source.chat.renderer, withSystem(prompt, flags), limit).ids.length;
-    } catch (error) {
-      if (!(error instanceof UserError)) throw error;
-      throw new UserError(errorMessage(error), { at: prompt.place });
-    }
-  });
+  const { renderer } = source.chat;
+  return left.map((prompt) => fitPrompt(renderer, withSystem(prompt, flags), limit, prompt.place).ids.length);
 }
 
 function withSystem(prompt: Prompt, { systemPrompt }: GenerateFlags): readonly Message[] {

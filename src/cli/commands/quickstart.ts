@@ -31,9 +31,9 @@ const folders = { run: "runs/quickstart", data: "runs/quickstart-data" } as cons
 const settings = {
   "lora.targets": "all-linear",
   "lora.dropout": 0.05,
-  "optimizer.learningRate": 4e-3,
-  "training.steps": 200,
-  "evaluation.every": 50,
+  "optimizer.learningRate": 8e-3,
+  "training.steps": 260,
+  "evaluation.every": 65,
   "schedule.kind": "cosine",
 } as const;
 
@@ -142,6 +142,7 @@ async function clean(output: Output, signal: AbortSignal): Promise<Manifest> {
       overwrite: true,
       signal,
       onProgress: ({ phase, done, fraction }) => {
+        if (phase === "look") return;
         output.live(
           `${phase}: ${formatCount(done)} rows${fraction === undefined ? "" : `, ${Math.round(fraction * 100)} %`}`,
         );
