@@ -31,9 +31,9 @@ const folders = { run: "runs/quickstart", data: "runs/quickstart-data" } as cons
 const settings = {
   "lora.targets": "all-linear",
   "lora.dropout": 0.05,
-  "optimizer.learningRate": 8e-3,
-  "training.steps": 260,
-  "evaluation.every": 65,
+  "optimizer.learningRate": 5e-3,
+  "training.steps": 280,
+  "evaluation.every": 70,
   "schedule.kind": "cosine",
 } as const;
 
