@@ -1,6 +1,6 @@
 /** A model with its tokenizer and chat template joined: what training, evaluation and serving open. */
 import { float32 } from "../compute/tensor/index.ts";
-import type { ModelSpec } from "./decoder/index.ts";
+import { type ModelSpec, withSlidingWindow } from "./decoder/index.ts";
 import { type FetchOptions, type OpenModel, openModel } from "./hub/index.ts";
 import {
   type ConversationRenderer,
@@ -14,7 +14,7 @@ import type { WeightStore } from "./weights/index.ts";
 
 export interface ChatModel {
   readonly opened: OpenModel;
-  /** With a row more than the checkpoint's where the separator is a new token. */
+  /** With a row more than the checkpoint's where the separator is a new token, and the window that was asked for. */
   readonly spec: ModelSpec;
   readonly store: WeightStore;
   readonly renderer: ConversationRenderer;
@@ -26,12 +26,16 @@ export interface ChatModel {
 export interface ChatModelOptions extends FetchOptions {
   /** A token written between turns; it joins the vocabulary when it is new. */
   readonly separator?: string;
+  /** Tokens that every layer sees back, itself included; absent: as the model says. */
+  readonly slidingWindow?: number;
 }
 
 /** Opens headers and tokenizer; weights are read when they are asked for. Close the result when done. */
 export async function openChatModel(reference: string, options: ChatModelOptions = {}): Promise<ChatModel> {
   const opened = await openModel(reference, options);
+  const { slidingWindow } = options;
   try {
+    const own = slidingWindow === undefined ? opened.spec : withSlidingWindow(opened.spec, slidingWindow);
     const { tokenizer, chatTemplate: embedded, generationStopIds } = tokenizerOf(opened);
     const template = chatTemplate(opened.chatTemplate ?? embedded, tokenizer, { at: opened.tokenizer.at });
     const renderer = conversationRenderer({
@@ -44,7 +48,7 @@ export async function openChatModel(reference: string, options: ChatModelOptions
     const grown = rows > opened.spec.vocabulary;
     return {
       opened,
-      spec: grown ? { ...opened.spec, vocabulary: rows } : opened.spec,
+      spec: grown ? { ...own, vocabulary: rows } : own,
       store: grown ? withMeanRows(opened.store, opened.spec.vocabulary, rows) : opened.store,
       renderer,
       defaultTemplate: template.isDefault,

@@ -28,6 +28,7 @@ export interface ModelSourceOptions extends FetchOptions {
 const notesSchema = z.object({
   schemaVersion: z.literal(1),
   separator: z.string().optional(),
+  slidingWindow: z.int().min(1).optional(),
   textFingerprint: z.string(),
   weightsFingerprint: z.string(),
 });
@@ -76,9 +77,10 @@ export async function openModelSource(
   };
 }
 
-function identityOf({ opened, renderer }: ChatModel, adapter: string): string {
+function identityOf({ opened, renderer, spec }: ChatModel, adapter: string): string {
+  const window = spec.slidingWindow === opened.spec.slidingWindow ? [] : [spec.slidingWindow];
   return createHash("sha256")
-    .update(JSON.stringify([opened.fingerprint, renderer.fingerprint, adapter]))
+    .update(JSON.stringify([opened.fingerprint, renderer.fingerprint, adapter, ...window]))
     .digest("hex");
 }
 
@@ -109,8 +111,12 @@ async function openAdapted(
   options: ModelSourceOptions,
 ): Promise<ModelSource> {
   const notes = await readNotes(join(folder, "attune.json"));
-  const separator = notes?.separator;
-  const chat = await openChatModel(base, { ...options, ...(separator === undefined ? {} : { separator }) });
+  const { separator, slidingWindow } = notes ?? {};
+  const chat = await openChatModel(base, {
+    ...options,
+    ...(separator === undefined ? {} : { separator }),
+    ...(slidingWindow === undefined ? {} : { slidingWindow }),
+  });
   try {
     if (notes !== undefined) refuseOther(notes, chat, base);
     return {

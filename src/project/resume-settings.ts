@@ -90,6 +90,7 @@ export const resumeRules: { readonly [K in SettingKey]: Rule } = {
   "training.microTokens": order,
   "training.maxLength": order,
   "training.fold": order,
+  "training.slidingWindow": parameters,
   "training.base": update,
   "training.neftune": update,
   "training.recompute": safe,

@@ -71,6 +71,12 @@ export const trainConfigSchema = z.strictObject({
         .optional()
         .describe("longest sequence in tokens; absent: 1,024 or the model's limit"),
       fold: z.boolean().default(true).describe("read rows that begin like one another once"),
+      slidingWindow: z
+        .int()
+        .min(8)
+        .max(1_048_576)
+        .optional()
+        .describe("tokens that a layer sees back, in training and use alike; absent: as the model says"),
       base: z
         .enum(["float32", "int8"])
         .default("float32")

@@ -50,9 +50,11 @@ export async function prepareRun(
 ): Promise<PreparedRun> {
   const data = await readTrainingData(config.data, config.seed);
   const { separator } = config.template;
+  const { slidingWindow } = config.training;
   const model = await openChatModel(config.model, {
     ...fetching,
     ...(separator === undefined ? {} : { separator }),
+    ...(slidingWindow === undefined ? {} : { slidingWindow }),
   });
   try {
     if (model.defaultTemplate)
@@ -281,11 +283,13 @@ export function adapterOf({ plan, model }: PreparedRun, parameters: Float32Array
 /** What serving must agree on with training travels with the adapter. */
 function adapterNotes({ plan, model }: PreparedRun): Record<string, string> {
   const { separator } = plan.config.template;
+  const { slidingWindow } = plan.config.training;
   return {
     "attune.json": `${JSON.stringify(
       {
         schemaVersion: 1,
         ...(separator === undefined ? {} : { separator }),
+        ...(slidingWindow === undefined ? {} : { slidingWindow }),
         textFingerprint: model.renderer.fingerprint,
         weightsFingerprint: model.opened.fingerprint,
         stopIds: model.renderer.stopIds,

@@ -156,5 +156,13 @@ async function tunedSystem(
     });
   }
   const { separator } = config.template;
-  return { kind, name, model: config.model, adapter, ...(separator === undefined ? {} : { separator }) };
+  const { slidingWindow } = config.training;
+  return {
+    kind,
+    name,
+    model: config.model,
+    adapter,
+    ...(separator === undefined ? {} : { separator }),
+    ...(slidingWindow === undefined ? {} : { slidingWindow }),
+  };
 }

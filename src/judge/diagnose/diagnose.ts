@@ -1,7 +1,6 @@
 /** Looks at everything a run left behind, asks the model what is missing, and writes what is wrong. */
 import { join } from "node:path";
 import { SensitiveWordsOptions, sensitiveEntries, sensitiveFinder } from "../../data/clean/index.ts";
-import { openChatModel } from "../../model/index.ts";
 import type { Example } from "../../model/text/index.ts";
 import {
   type Evaluation,
@@ -10,6 +9,7 @@ import {
   type PredictionRecord,
   evaluate,
   evaluationItems,
+  openSystem,
   readPredictionRecords,
   sampleItems,
 } from "../evaluate/index.ts";
@@ -50,10 +50,7 @@ export async function diagnose(options: DiagnoseOptions): Promise<readonly Findi
     return name === undefined ? [] : predictions.filter((one) => one.system === name);
   };
   const tuned = named("tuned");
-  const model = await openChatModel(
-    system.model,
-    system.separator === undefined ? {} : { separator: system.separator },
-  );
+  const model = await openSystem(system);
   const text = checkText(model.renderer, training, options.trainedText, model.defaultTemplate);
   const specialTokens = model.renderer.tokenizer.specialTokens.map(({ content }) => content);
   await model.close();

@@ -1,6 +1,5 @@
 /** Dialogues that the model carries on by itself: each reply follows its own earlier replies, as in service. */
 import { type Runtime, onnxRuntime } from "../../compute/runtime/index.ts";
-import { openChatModel } from "../../model/index.ts";
 import { loadResidentModel } from "../../model/decoder/index.ts";
 import { generateReplies, generationEngine, greedy } from "../../model/generate/index.ts";
 import { loadAdapter } from "../../model/weights/index.ts";
@@ -10,6 +9,7 @@ import {
   type ModelSystem,
   type PredictionRecord,
   fittedPrompt,
+  openSystem,
 } from "../evaluate/index.ts";
 import type { OwnHistoryReply } from "./types.ts";
 
@@ -42,10 +42,7 @@ export async function ownHistory(options: OwnHistoryOptions): Promise<readonly O
   const dialogues = chosenDialogues(options);
   if (dialogues.length === 0) return [];
   const { system, signal } = options;
-  const model = await openChatModel(
-    system.model,
-    system.separator === undefined ? {} : { separator: system.separator },
-  );
+  const model = await openSystem(system);
   try {
     await using runtime: Runtime = await onnxRuntime(
       options.threads === undefined ? {} : { threads: options.threads },

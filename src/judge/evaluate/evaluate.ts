@@ -2,7 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type Runtime, onnxRuntime } from "../../compute/runtime/index.ts";
-import { type ChatModel, openChatModel } from "../../model/index.ts";
+import type { ChatModel } from "../../model/index.ts";
 import { type ResidentModel, loadResidentModel } from "../../model/decoder/index.ts";
 import { generationEngine, greedy } from "../../model/generate/index.ts";
 import { type Adapter, loadAdapter } from "../../model/weights/index.ts";
@@ -22,6 +22,7 @@ import { measureItemLosses, measureText } from "./losses.ts";
 import { type Measures, openMeasures } from "./measures.ts";
 import { evaluationPictures } from "./pictures.ts";
 import { fittedPrompt } from "./prompt.ts";
+import { openSystem } from "./open-system.ts";
 import { openRecords } from "./records.ts";
 import { generateAll, lookUpAll } from "./replies.ts";
 import { measureSpeed } from "./speed.ts";
@@ -122,14 +123,13 @@ async function openGroups(systems: readonly System[], options: EvaluationOptions
   const byModel = new Map<string, ModelSystem[]>();
   for (const system of systems) {
     if (isLookup(system)) continue;
-    const key = JSON.stringify([system.model, system.separator ?? null]);
+    const key = JSON.stringify([system.model, system.separator ?? null, system.slidingWindow ?? null]);
     byModel.set(key, [...(byModel.get(key) ?? []), system]);
   }
   const groups: OpenGroup[] = [];
   try {
     for (const members of byModel.values()) {
-      const { model: reference, separator } = members[0]!;
-      const model = await openChatModel(reference, separator === undefined ? {} : { separator });
+      const model = await openSystem(members[0]!);
       const prints = await Promise.all(members.map((system) => systemFingerprint(system, model, options)));
       groups.push({ model, systems: members.map((system, i) => ({ ...system, fingerprint: prints[i]! })) });
     }
@@ -280,10 +280,7 @@ async function answer(
   const reply = { ...greedy, maxNewTokens, stopStrings: [], seed: options.seed };
   if (wantSpeed) {
     // A tokenizer remembers texts that it has seen: time it on one that has seen none.
-    const fresh = await openChatModel(
-      system.model,
-      system.separator === undefined ? {} : { separator: system.separator },
-    );
+    const fresh = await openSystem(system);
     try {
       options.onProgress?.({ system: name, phase: "speed", done: 0, total: 1 });
       await using alone = await generationEngine(resident, { slots: 1, capacity: most });

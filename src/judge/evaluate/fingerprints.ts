@@ -37,6 +37,7 @@ export async function systemFingerprint(
     adapter,
     options.maxNewTokens,
     options.maxTokens,
+    ...(system.slidingWindow === undefined ? [] : [system.slidingWindow]),
   ];
   return sha256(JSON.stringify(decides));
 }

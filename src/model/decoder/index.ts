@@ -9,7 +9,7 @@ export { specFromConfig } from "./model-spec-config.ts";
 export { specFromGguf } from "./model-spec-gguf.ts";
 export { checkWeights, expectedWeights, linearLayers, parameterCount } from "./model-spec-weights.ts";
 export type { ExpectedWeight } from "./model-spec-weights.ts";
-export { ropeFrequencies, validateSpec } from "./model-spec.ts";
+export { ropeFrequencies, validateSpec, withSlidingWindow } from "./model-spec.ts";
 export type { LayerAttention, ModelFamily, ModelSpec, RopeScaling, RopeSpec } from "./model-spec.ts";
 export { quantisedModel } from "./quantise.ts";
 export { loadResidentModel, residentModel } from "./resident-model.ts";

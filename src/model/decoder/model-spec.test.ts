@@ -11,7 +11,7 @@ import { type TestGguf, f32, ggufBytes } from "../weights/gguf-writer.testing.ts
 import { specFromConfig } from "./model-spec-config.ts";
 import { specFromGguf } from "./model-spec-gguf.ts";
 import { checkWeights, expectedWeights, parameterCount } from "./model-spec-weights.ts";
-import { type ModelSpec, ropeFrequencies } from "./model-spec.ts";
+import { type ModelSpec, ropeFrequencies, withSlidingWindow } from "./model-spec.ts";
 
 interface Golden {
   readonly config: Record<string, unknown>;
@@ -276,4 +276,20 @@ describe("GGUF metadata", () => {
     expect(error).toBeInstanceOf(UserError);
     expect((error as Error).message.replaceAll(folder, "FOLDER")).toMatchSnapshot(name);
   });
+});
+
+test("a sliding window is laid over every layer, but never wider than the model's own", () => {
+  const config = { ...golden["mistral"]!.config };
+  const full = specFromConfig({ ...config, sliding_window: null });
+  const narrowed = withSlidingWindow(full, 7);
+  expect(narrowed).toEqual({
+    ...full,
+    slidingWindow: 7,
+    layerAttention: full.layerAttention.map(() => "sliding"),
+  });
+  const own = specFromConfig({ ...config, sliding_window: 16 });
+  expect(withSlidingWindow(own, 16).slidingWindow).toBe(16);
+  expect(message(() => withSlidingWindow(own, 17))).toMatchInlineSnapshot(
+    `"a sliding window of 17 tokens is wider than the model's own, 16 (training.slidingWindow). Leave it out, or give at most 16."`,
+  );
 });

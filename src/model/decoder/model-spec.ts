@@ -77,6 +77,21 @@ export function ropeFrequencies(spec: Pick<ModelSpec, "headWidth" | "rope">): Fl
   );
 }
 
+/**
+ * The model with every layer limited to the last `window` tokens, for training and use alike. A window wider than the
+ * model's own would show layers what they have never seen: that is a `UserError`.
+ */
+export function withSlidingWindow(spec: ModelSpec, window: number): ModelSpec {
+  const own = spec.layerAttention.includes("sliding") ? spec.slidingWindow : undefined;
+  if (own !== undefined && window > own) {
+    throw new UserError(`a sliding window of ${window} tokens is wider than the model's own, ${own}`, {
+      at: "training.slidingWindow",
+      next: `Leave it out, or give at most ${own}.`,
+    });
+  }
+  return { ...spec, slidingWindow: window, layerAttention: spec.layerAttention.map(() => "sliding") };
+}
+
 function scaleFrequency(frequency: number, index: number, scaling: RopeScaling): number {
   switch (scaling.kind) {
     case "none":
