@@ -16,6 +16,7 @@ type Elementwise =
   | "Neg"
   | "Abs"
   | "Exp";
+type Bits = "BitwiseAnd" | "BitShift";
 type Rest = "Log" | "Sqrt" | "Reciprocal" | "Sigmoid" | "Tanh" | "Cast" | "QuickGelu" | "Where";
 
 /** Sends the cotangent to the larger (or smaller) operand; a tie goes to the first. */
@@ -28,7 +29,9 @@ const selected = (first: (g: GraphBuilder, a: Value, b: Value) => Value) =>
     ];
   });
 
-export const elementwiseRules: Pick<GradTable, Elementwise | Rest> = {
+export const elementwiseRules: Pick<GradTable, Elementwise | Bits | Rest> = {
+  BitwiseAnd: "not differentiable",
+  BitShift: "not differentiable",
   Add: single((g, ct, [a, b]) => [unbroadcast(g, ct, a!.shape), unbroadcast(g, ct, b!.shape)]),
   Sub: single((g, ct, [a, b]) => [unbroadcast(g, ct, a!.shape), unbroadcast(g, g.neg(ct), b!.shape)]),
   Mul: single((g, ct, [a, b], _, needs) => [

@@ -28,6 +28,7 @@ type Layout =
   | "Pad"
   | "Expand"
   | "Gather"
+  | "GatherElements"
   | "ScatterND"
   | "Barrier";
 
@@ -182,6 +183,7 @@ export const layoutRules: Pick<GradTable, Product | Layout> = {
     );
     return [g.transpose(rows, inversePermutation(dataAxes)), undefined];
   }),
+  GatherElements: "not differentiable",
   ScatterND: single<"ScatterND">((g, ct, [data, indices, updates], { attributes: { reduction } }) => {
     if (reduction !== "add") throw new GraphError("ScatterND without reduction add has no gradient");
     const index = g.reshape(indices!, [indices!.shape[0]!]);

@@ -178,6 +178,9 @@ export class GraphBuilder {
   expand = (x: Value, shape: Shape): Value =>
     sameShape(x.shape, shape) ? x : this.op("Expand", [x], { shape });
   gather = (data: Value, index: Value, axis = 0): Value => this.op("Gather", [data, index], { axis });
+  bitAnd = (a: Value, b: Value): Value => this.op("BitwiseAnd", [a, b], {});
+  bitShift = (x: Value, bits: Value, direction: "LEFT" | "RIGHT"): Value =>
+    this.op("BitShift", [x, bits], { direction });
   /** x, recomputed later rather than kept: not available before `token`, and no pass merges it with x. */
   barrier = (x: Value, token: Value): Value => this.op("Barrier", [x, token], {});
 }

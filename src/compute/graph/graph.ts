@@ -35,6 +35,10 @@ export interface OpAttributes {
   QuickGelu: { readonly alpha: number };
   /** condition ? a : b, broadcast. */
   Where: {};
+  /** Bit by bit, uint8 or int8, broadcast. */
+  BitwiseAnd: {};
+  /** uint8 shifted by as many bits as the second operand says, broadcast; what leaves the byte is lost. */
+  BitShift: { readonly direction: "LEFT" | "RIGHT" };
   // products
   MatMul: {};
   /** alpha · op(A) · op(B); op transposes the last two axes where asked. (com.microsoft) */
@@ -58,6 +62,8 @@ export interface OpAttributes {
   Expand: { readonly shape: Shape };
   /** data indexed along `axis` by an index tensor of any rank. */
   Gather: { readonly axis: number };
+  /** data [N, C] looked up in its own row by `index` [N, M] of int32 or int64 → [N, M]. */
+  GatherElements: { readonly axis: 1 };
   /** data with `updates` [N, …] added at rows `indices` [N, 1] of its first axis. */
   ScatterND: { readonly reduction: "none" | "add" };
   // language model kernels

@@ -38,9 +38,19 @@ type Elementwise =
   | "Equal"
   | "Neg"
   | "Abs";
+type Bits = "BitwiseAnd" | "BitShift";
 type Unary = "Exp" | "Log" | "Sqrt" | "Reciprocal" | "Sigmoid" | "Tanh" | "QuickGelu" | "Cast" | "Where";
 
-export const elementwiseOps: Pick<OpTable, Elementwise | Unary> = {
+const bitwise = (op: Op, ...dtypes: readonly ValueType["dtype"][]) => ({
+  arity: [2, 2] as const,
+  infer: (inputs: Inputs): ValueType[] => {
+    const dtype = sameDType(op, inputs);
+    if (!dtypes.includes(dtype)) fail(op, inputs, `the operands must be ${dtypes.join(" or ")}`);
+    return [{ dtype, shape: broadcast(op, inputs) }];
+  },
+});
+
+export const elementwiseOps: Pick<OpTable, Elementwise | Bits | Unary> = {
   Add: binary("Add"),
   Sub: binary("Sub"),
   Mul: binary("Mul"),
@@ -50,6 +60,8 @@ export const elementwiseOps: Pick<OpTable, Elementwise | Unary> = {
   Less: comparison("Less"),
   Greater: comparison("Greater"),
   Equal: comparison("Equal"),
+  BitwiseAnd: bitwise("BitwiseAnd", "uint8", "int8"),
+  BitShift: bitwise("BitShift", "uint8"),
   Neg: unary("Neg", false),
   Abs: unary("Abs", false),
   Exp: unary("Exp"),

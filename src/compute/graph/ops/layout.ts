@@ -59,6 +59,7 @@ type Layout =
   | "Pad"
   | "Expand"
   | "Gather"
+  | "GatherElements"
   | "ScatterND"
   | "Barrier";
 
@@ -166,6 +167,19 @@ export const layoutOps: Pick<OpTable, Product | Layout> = {
           shape: [...data.shape.slice(0, along), ...index.shape, ...data.shape.slice(along + 1)],
         },
       ];
+    },
+  },
+  GatherElements: {
+    arity: [2, 2],
+    infer: (inputs) => {
+      const data = required("GatherElements", inputs, 0);
+      const index = required("GatherElements", inputs, 1);
+      if (index.dtype !== "int64" && index.dtype !== "int32")
+        fail("GatherElements", inputs, "the index must be int64 or int32");
+      const fits = data.shape.length === 2 && index.shape.length === 2;
+      if (!fits || !sameShape(data.shape.slice(0, 1), index.shape.slice(0, 1)))
+        fail("GatherElements", inputs, "data and index must be [N, ..] with as many rows");
+      return [{ dtype: data.dtype, shape: index.shape }];
     },
   },
   ScatterND: {

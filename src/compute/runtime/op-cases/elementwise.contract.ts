@@ -51,6 +51,11 @@ export const elementwiseCases = {
   Less: binary("Less", {}),
   Greater: binary("Greater", {}),
   Equal: binary("Equal", {}, fc.constantFrom<DType>("int32", "int64", "bool")),
+  BitwiseAnd: binary("BitwiseAnd", {}, fc.constantFrom<DType>("uint8", "int8")),
+  // The second operand is a number of bits.
+  BitShift: fc
+    .constantFrom<"LEFT" | "RIGHT">("LEFT", "RIGHT")
+    .chain((direction) => binary("BitShift", { direction }, fc.constant("uint8"), whole(0, 7))),
   Neg: unary("Neg", fc.constant({}), undefined, arithmetic),
   Abs: unary("Abs", fc.constant({}), undefined, arithmetic),
   Exp: unary("Exp", fc.constant({})),

@@ -153,6 +153,17 @@ export const layoutCases = {
         symbolic,
       };
     }),
+  GatherElements: fc
+    .tuple(size, size, size, fc.constantFrom<"int32" | "int64">("int32", "int64"), seeds, fc.boolean())
+    .map(([rows, columns, count, indexType, seed, symbolic]) => ({
+      op: "GatherElements",
+      inputs: [
+        values("float32", [rows, columns], seed),
+        values(indexType, [rows, count], seed, whole(-columns, columns - 1)),
+      ],
+      attributes: { axis: 1 },
+      symbolic,
+    })),
   ScatterND: shapes(1).chain((shape) =>
     fc
       .tuple(fc.boolean(), fc.array(fc.nat({ max: shape[0]! - 1 }), { minLength: 1, maxLength: 4 }), seeds)

@@ -26,6 +26,9 @@ const unary =
   (f: (x: number) => number) =>
   ([x]: readonly Wide[]) => [fill(x!.dtype, x!.shape, (i) => f(x!.data[i]!))];
 
+const shiftLeft = binary((a, b) => a << b);
+const shiftRight = binary((a, b) => a >> b);
+
 export const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 
 export const elementwiseKernels = {
@@ -39,6 +42,8 @@ export const elementwiseKernels = {
   Less: binary((a, b) => (a < b ? 1 : 0), "bool"),
   Greater: binary((a, b) => (a > b ? 1 : 0), "bool"),
   Equal: binary((a, b) => (a === b ? 1 : 0), "bool"),
+  BitwiseAnd: binary((a, b) => a & b),
+  BitShift: (inputs, { direction }) => (direction === "LEFT" ? shiftLeft(inputs) : shiftRight(inputs)),
   Neg: unary((x) => -x),
   Abs: unary(Math.abs),
   Exp: unary(Math.exp),

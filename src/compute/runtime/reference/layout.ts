@@ -187,6 +187,16 @@ export const layoutKernels = {
       }),
     ];
   },
+  GatherElements: ([data, indices]) => {
+    const [, columns] = data!.shape as [number, number];
+    const [, count] = indices!.shape as [number, number];
+    return [
+      fill(data!.dtype, indices!.shape, (i) => {
+        const at = index(indices!.data[i]!, columns, "GatherElements");
+        return data!.data[Math.floor(i / count) * columns + at]!;
+      }),
+    ];
+  },
   ScatterND: ([data, indices, updates], { reduction }) => {
     const { size, inner } = around(data!.shape, 0);
     return [
