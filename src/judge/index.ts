@@ -18,5 +18,5 @@ export type {
   System,
   SystemFigures,
 } from "./evaluate/index.ts";
-export { detectors, diagnose, readFindings, remedyOf } from "./diagnose/index.ts";
-export type { DiagnoseOptions, Finding, Findings } from "./diagnose/index.ts";
+export { detectors, diagnose, diagnosisFolder, openRemedy, readFindings } from "./diagnose/index.ts";
+export type { DiagnoseOptions, Finding, FindingRemedy, Findings } from "./diagnose/index.ts";

@@ -1,5 +1,5 @@
 /** Configuration, runs on disk, the state of the machine. */
-export { leafKeys, resolveConfig } from "./resolve.ts";
+export { isSetting, leafKeys, resolveConfig } from "./resolve.ts";
 export type { ConfigSources, Resolved } from "./resolve.ts";
 export { trainConfigSchema } from "./schema.ts";
 export type { TrainConfig } from "./schema.ts";

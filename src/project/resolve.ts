@@ -1,7 +1,7 @@
 /** A configuration from its sources (file, flags, `--set`), with where each value came from. */
 import { parse as parseYamlValue } from "yaml";
 import { z } from "zod";
-import { UserError, excerpt, nearest, readTextFile } from "../util/index.ts";
+import { UserError, errorMessage, excerpt, nearest, readTextFile } from "../util/index.ts";
 import { type PlacedDocument, parseYaml } from "./yaml-document.ts";
 
 export interface ConfigSources {
@@ -9,6 +9,8 @@ export interface ConfigSources {
   readonly file?: string;
   /** Values that flags of their own gave, by dotted key. */
   readonly flags?: Readonly<Record<string, unknown>>;
+  /** What a finding changes, as `key.path=value`; over the file, under flags and --set. */
+  readonly finding?: { readonly id: string; readonly file: string; readonly set: readonly string[] };
   /** `key.path=value` as typed after --set. */
   readonly set?: readonly string[];
 }
@@ -28,24 +30,68 @@ export async function resolveConfig<S extends z.ZodType>(
   const document = file === undefined ? undefined : parseYaml(await readTextFile(file, "the config"), file);
   const values = plainObject(document?.value, file);
   const origins = new Map<string, string>(document?.leaves());
+  const { finding } = sources;
+  for (const text of finding?.set ?? []) {
+    const [key, value] = keyAndValue(text, `finding ${finding!.id}`);
+    if (!isSetting(schema, key)) throw unknownRemedy(key, finding!, schema);
+    assign(values, key, value, `finding ${finding!.id}`);
+    origins.set(key, `finding ${finding!.id}`);
+  }
   for (const [key, value] of Object.entries(sources.flags ?? {})) {
     if (value === undefined) continue;
     assign(values, key, value, `--${key}`);
     origins.set(key, `--${key.split(".").at(-1)}`);
   }
   for (const text of sources.set ?? []) {
-    const equals = text.indexOf("=");
-    if (equals < 1) {
-      throw new UserError(`--set ${text}: expected key=value`, { next: "For example --set lora.rank=8." });
-    }
-    const key = text.slice(0, equals);
-    assign(values, key, parseYamlValue(text.slice(equals + 1)), `--set ${key}`);
+    const [key, value] = keyAndValue(text, "--set");
+    assign(values, key, value, `--set ${key}`);
     origins.set(key, "--set");
   }
   const result = schema.safeParse(values, { reportInput: true });
   if (!result.success) throw configError(result.error.issues[0]!, schema, document, origins);
   for (const key of leafKeys(result.data)) if (!origins.has(key)) origins.set(key, "default");
   return { config: result.data, origins };
+}
+
+function keyAndValue(text: string, origin: string): readonly [key: string, value: unknown] {
+  const equals = text.indexOf("=");
+  if (equals < 1) {
+    throw new UserError(`${origin} ${text}: expected key=value`, { next: "For example --set lora.rank=8." });
+  }
+  const [key, value] = [text.slice(0, equals), text.slice(equals + 1)];
+  try {
+    return [key, parseYamlValue(value)];
+  } catch (error) {
+    const reason = errorMessage(error).split("\n")[0]!.replace(/:$/, "");
+    throw new UserError(`${key} is ${excerpt(value, 60)}, which is not valid YAML: ${reason}`, {
+      at: origin,
+      next: "Write a value as in the config file, lists as [a, b].",
+      cause: error,
+    });
+  }
+}
+
+/** Whether `key` names one setting, not a section of them. */
+export function isSetting(schema: z.ZodType, key: string): boolean {
+  const found = schemaAt(schema, key.split("."));
+  return found !== undefined && !(unwrap(found) instanceof z.ZodObject);
+}
+
+/** A finding of another version, or one that was not made by a diagnosis. */
+function unknownRemedy(
+  key: string,
+  { id, file }: NonNullable<ConfigSources["finding"]>,
+  schema: z.ZodType,
+): UserError {
+  const path = key.split(".");
+  const wrong = path.findIndex((_, i) => schemaAt(schema, path.slice(0, i + 1)) === undefined);
+  const depth = wrong < 0 ? path.length : wrong;
+  const near = nearest(path[depth] ?? "", keysAt(schema, path.slice(0, depth)));
+  const what = wrong < 0 ? "a section, not a setting" : "not a setting";
+  return new UserError(`the remedy of ${id} sets ${key}, which is ${what}`, {
+    at: file,
+    next: `${near === undefined ? "" : `Did you mean ${[...path.slice(0, depth), near].join(".")}? `}Diagnose the run anew with this version, or set what you want by --set.`,
+  });
 }
 
 function plainObject(value: unknown, file: string | undefined): Record<string, unknown> {
@@ -168,8 +214,8 @@ function schemaAt(schema: z.ZodType, path: readonly PropertyKey[]): z.ZodType | 
   let current: z.ZodType | undefined = schema;
   for (const key of path) {
     const inner: z.ZodType = unwrap(current!);
-    current =
-      inner instanceof z.ZodObject ? (inner.shape as Record<string, z.ZodType>)[String(key)] : undefined;
+    const shape: Record<string, z.ZodType> = inner instanceof z.ZodObject ? inner.shape : {};
+    current = Object.hasOwn(shape, String(key)) ? shape[String(key)] : undefined;
     if (current === undefined) return undefined;
   }
   return current;

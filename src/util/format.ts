@@ -35,8 +35,13 @@ export function formatPercent(fraction: number, digits = 2): string {
   return `${(fraction * 100).toFixed(digits)} %`;
 }
 
+/** Text without what could move the cursor, colour a terminal or reorder a line: each such character shows as �. */
+export function visible(text: string): string {
+  return text.replaceAll(/(?![\t\n\u200D])[\p{Cc}\p{Cf}]/gu, "�");
+}
+
 /** Text cut to `limit` code points for a message, with line breaks shown. */
 export function excerpt(text: string, limit = 80): string {
-  const points = [...text.replaceAll("\n", "⏎")];
+  const points = [...visible(text).replaceAll("\n", "⏎")];
   return points.length <= limit ? points.join("") : `${points.slice(0, limit - 1).join("")}…`;
 }

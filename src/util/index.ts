@@ -12,7 +12,7 @@ export {
   writeFileAtomic,
   writeFolderAtomic,
 } from "./files.ts";
-export { excerpt, formatBytes, formatCount, formatDuration, formatPercent } from "./format.ts";
+export { excerpt, formatBytes, formatCount, formatDuration, formatPercent, visible } from "./format.ts";
 export { parseJson, readJsonLines } from "./jsonl.ts";
 export { random, randomFromState } from "./random.ts";
 export type { Random } from "./random.ts";

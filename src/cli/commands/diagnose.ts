@@ -104,9 +104,7 @@ function findingLines(run: string, findings: readonly Finding[]): string[] {
     lines.push(`    ${remedy.text.en}`);
     if (remedy.set.length > 0) {
       lines.push(dim(`    sets ${remedy.set.join("  ")}`));
-      lines.push(
-        `    attune train ${join(run, "config.yaml")} --from-finding ${join(run, "diagnosis")}:${id} --out ${run}-${id}`,
-      );
+      lines.push(`    attune train --from-finding ${run.replace(/[\\/]+$/, "")}:${id}`);
     }
     for (const command of remedy.commands ?? []) lines.push(`    ${command}`);
   }

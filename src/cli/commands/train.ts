@@ -13,11 +13,20 @@ import {
   trainConfigSchema,
 } from "../../project/index.ts";
 import type { RunEvent } from "../../train/index.ts";
-import { CancelledError } from "../../util/index.ts";
+import { CancelledError, UserError } from "../../util/index.ts";
 import { collect } from "../arguments.ts";
+import {
+  type FindingSource,
+  folderForRemedy,
+  inFolder,
+  openFinding,
+  refuseIdleRemedy,
+  remedyLines,
+  settingText,
+} from "../from-finding.ts";
 import { hubReporter } from "../hub-events.ts";
 import { interruptSignal, interruptedExitCode } from "../interrupt.ts";
-import { type Output, dim, terminalOutput } from "../terminal.ts";
+import { type Output, bold, dim, terminalOutput } from "../terminal.ts";
 import { describePlan, planJson, trainingScreen } from "../train-screen.ts";
 
 interface TrainFlags {
@@ -25,6 +34,7 @@ interface TrainFlags {
   readonly data?: string;
   readonly out?: string;
   readonly set: readonly string[];
+  readonly fromFinding?: string;
   readonly resume?: boolean | string;
   readonly fold: boolean;
   readonly memoryCheck: boolean;
@@ -45,6 +55,10 @@ export function trainCommand(): Command {
       collect,
       [] as readonly string[],
     )
+    .option(
+      "--from-finding <path:id>",
+      "change what a finding of attune diagnose says, in a new run: runs/first:overfitting",
+    )
     .option("--resume [run]", "go on with a run from its last checkpoint")
     .option("--no-fold", "read the rows of one conversation one by one: slower, the same gradient")
     .option("--no-memory-check", "start even if the estimate does not fit into free memory")
@@ -57,7 +71,11 @@ export function trainCommand(): Command {
 
 async function train(file: string | undefined, flags: TrainFlags, output: Output): Promise<number> {
   const resumed = typeof flags.resume === "string" ? flags.resume : undefined;
-  const resolved = await settings(file, resumed, flags);
+  const finding = flags.fromFinding === undefined ? undefined : await openFinding(flags.fromFinding);
+  const resolved =
+    finding === undefined
+      ? await settings(file, resumed, flags)
+      : await settingsOfFinding(file, finding, flags);
   const folder = resumed ?? resolved.config.out ?? defaultFolder(resolved.config);
   const interrupt = interruptSignal(() =>
     output.notice("Stopping after this step; a checkpoint is saved. Once more to stop at once."),
@@ -69,10 +87,12 @@ async function train(file: string | undefined, flags: TrainFlags, output: Output
       signal: interrupt.signal,
     });
     describePlan(prepared, folder, output);
+    for (const line of finding === undefined ? [] : remedyLines(resolved, finding))
+      output.line(`${bold("change".padEnd(8))}${line}`);
     if (flags.dryRun === true) {
       for (const key of leafKeys(resolved.config))
         output.line(
-          dim(`  ${key} = ${valueAt(resolved.config, key)} (${resolved.origins.get(key) ?? "default"})`),
+          dim(`  ${key} = ${settingText(resolved.config, key)} (${resolved.origins.get(key) ?? "default"})`),
         );
       output.json({ type: "result", run: folder, ...planJson(prepared), config: resolved.config });
       return 0;
@@ -108,6 +128,7 @@ function settings(
   file: string | undefined,
   resumed: string | undefined,
   flags: TrainFlags,
+  finding?: FindingSource,
 ): Promise<Resolved<TrainConfig>> {
   const from = file ?? (resumed === undefined ? undefined : runConfigPath(resumed));
   return resolveConfig(trainConfigSchema, {
@@ -118,17 +139,31 @@ function settings(
       out: flags.out,
       "training.fold": flags.fold ? undefined : false,
     },
+    ...(finding === undefined ? {} : { finding }),
     set: flags.set,
   });
+}
+
+/** The configuration named, or that of the diagnosed run, with the remedy over it; in a folder of its own. */
+async function settingsOfFinding(
+  file: string | undefined,
+  finding: FindingSource,
+  flags: TrainFlags,
+): Promise<Resolved<TrainConfig>> {
+  if (flags.resume !== undefined && flags.resume !== false) {
+    throw new UserError("--from-finding starts a new run; it cannot be joined with --resume", {
+      next: "Leave one of them out.",
+    });
+  }
+  const from = file ?? (flags.model === undefined ? finding.config : undefined);
+  const resolved = await settings(from, undefined, flags, finding);
+  refuseIdleRemedy(resolved, finding);
+  if (flags.out !== undefined) return resolved;
+  const base = finding.config === undefined ? defaultFolder(resolved.config) : finding.run;
+  return inFolder(resolved, await folderForRemedy(base, finding.id), `finding ${finding.id}`);
 }
 
 function defaultFolder({ model, data }: TrainConfig): string {
   const name = (path: string): string => basename(resolve(path)).replace(/\.(jsonl|json|gguf|gz)+$/g, "");
   return `runs/${name(model)}-${name(data.train)}`.replaceAll(/[^\w./-]+/g, "-");
-}
-
-function valueAt(config: unknown, key: string): string {
-  let value: unknown = config;
-  for (const part of key.split(".")) value = (value as Record<string, unknown>)[part];
-  return JSON.stringify(value);
 }

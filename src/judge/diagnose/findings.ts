@@ -1,8 +1,17 @@
 /** findings.json: what a diagnosis found, for people, for the report, and for `attune train --from-finding`. */
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { standaloneSvg } from "../../util/html/index.ts";
-import { UserError, nearest, parseJson, readTextFile, writeFileAtomic } from "../../util/index.ts";
+import {
+  UserError,
+  excerpt,
+  formatBytes,
+  parseJson,
+  readTextFile,
+  visible,
+  writeFileAtomic,
+} from "../../util/index.ts";
 import { detectors } from "./table.ts";
 import type { Diagnosed, Finding } from "./types.ts";
 
@@ -36,76 +45,82 @@ export async function writeFindings(
   return findings;
 }
 
-const text = z.object({ en: z.string(), zh: z.string() });
+// A findings file may come from anywhere: everything in it is bounded, and shown without control characters.
+const line = (most: number) => z.string().max(most).transform(visible);
+const text = z.object({ en: line(2000), zh: line(2000) });
 const findingSchema = z.object({
-  id: z.string(),
+  id: z.string().regex(/^[a-z][a-z-]{0,39}$/),
   about: text,
   title: text,
-  evidence: z.array(
-    z.object({
-      name: z.string(),
-      value: z.number().nullable(),
-      expected: z.string().optional(),
-      unit: z.enum(["share", "nats", "count", "score"]).optional(),
-    }),
-  ),
+  evidence: z
+    .array(
+      z.object({
+        name: line(200),
+        value: z.number().nullable(),
+        expected: line(200).optional(),
+        unit: z.enum(["share", "nats", "count", "score"]).optional(),
+      }),
+    )
+    .max(100),
   picture: z
     .string()
-    .regex(/^[\w-]+\.svg$/)
+    .regex(/^[\w-]{1,60}\.svg$/)
     .optional(),
-  examples: z.array(
-    z.object({
-      context: z.string(),
-      reference: z.string().optional(),
-      prediction: z.string(),
-      note: z.string().optional(),
-    }),
-  ),
-  confidence: z.number(),
+  examples: z
+    .array(
+      z.object({
+        context: line(10_000),
+        reference: line(10_000).optional(),
+        prediction: line(10_000),
+        note: line(10_000).optional(),
+      }),
+    )
+    .max(10),
+  confidence: z.number().min(0).max(1),
   severity: z.enum(["high", "medium", "low"]),
-  remedy: z.object({ text, set: z.array(z.string()), commands: z.array(z.string()).optional() }),
+  remedy: z.object({
+    text,
+    set: z.array(z.string().max(500)).max(20),
+    commands: z.array(line(500)).max(10).optional(),
+  }),
 });
 
 const findingsSchema = z.object({
   kind: z.literal("attune-findings"),
   schemaVersion: z.literal(1),
-  run: z.string(),
+  run: line(4096),
   judged: z.number(),
-  lookedFor: z.array(z.object({ id: z.string(), about: text })),
-  findings: z.array(findingSchema),
+  lookedFor: z.array(z.object({ id: line(40), about: text })).max(200),
+  findings: z.array(findingSchema).max(200),
 });
 
 export type Findings = z.output<typeof findingsSchema>;
 
+const mostBytes = 8 * 2 ** 20;
+
+/** The findings in `folder`; anything else than a findings file of ours is a `UserError`. */
 export async function readFindings(folder: string): Promise<Findings> {
   const path = join(folder, findingsFile);
-  const parsed = findingsSchema.safeParse(parseJson(await readTextFile(path, "the findings"), path));
+  const size = await stat(path).then(
+    (found) => found.size,
+    () => 0,
+  );
+  const next = "Make them with attune diagnose RUN.";
+  if (size > mostBytes) {
+    throw new UserError(
+      `not the findings of a diagnosis: ${formatBytes(size)} are more than they ever have`,
+      {
+        at: path,
+        next,
+      },
+    );
+  }
+  const content = await readTextFile(path, "the findings");
+  const parsed = findingsSchema.safeParse(parseJson(content, path));
   if (parsed.success) return parsed.data;
-  throw new UserError("not the findings of a diagnosis", {
-    at: path,
-    next: "Make them with attune diagnose.",
-  });
-}
-
-/** The settings that mend a finding, as `key=value` pairs for a training configuration. */
-export async function remedyOf(folder: string, id: string): Promise<readonly string[]> {
-  const { findings } = await readFindings(folder);
-  const finding = findings.find((one) => one.id === id);
-  if (finding === undefined) {
-    const ids = findings.map((one) => one.id);
-    const near = nearest(id, ids);
-    throw new UserError(`the diagnosis has no finding ${JSON.stringify(id)}`, {
-      at: join(folder, findingsFile),
-      next:
-        near === undefined
-          ? `It found ${ids.length === 0 ? "nothing" : ids.join(", ")}.`
-          : `Did you mean ${near}?`,
-    });
-  }
-  if (finding.remedy.set.length === 0) {
-    throw new UserError(`no setting of training mends ${id}: ${finding.remedy.text.en}`, {
-      next: `Run ${finding.remedy.commands?.[0] ?? "attune data check DATA"} first.`,
-    });
-  }
-  return finding.remedy.set;
+  const { path: key, message } = parsed.error.issues[0]!;
+  throw new UserError(
+    `not the findings of a diagnosis: ${key.length === 0 ? "" : `${key.join(".")}: `}${excerpt(message, 120)}`,
+    { at: path, next },
+  );
 }
