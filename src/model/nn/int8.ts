@@ -48,7 +48,7 @@ export const int8Linear: Linear = (scope, x, outWidth, bias = false) => {
 };
 
 /** x [T, I] → codes [T, I] uint8 around 128 and the step of each token [T, 1]: x ≈ (codes − 128) · step. */
-function quantiseByToken(g: GraphBuilder, x: Value): readonly [Value, Value] {
+export function quantiseByToken(g: GraphBuilder, x: Value): readonly [Value, Value] {
   const tokens = x.shape[0]!;
   const step = g.max(g.mul(g.reduceMax(g.abs(x), [-1], true), 1 / 127), 1e-12);
   const middle = g.expand(g.constant(tensor("uint8", [1], Uint8Array.of(128))), [tokens]);
@@ -56,7 +56,13 @@ function quantiseByToken(g: GraphBuilder, x: Value): readonly [Value, Value] {
 }
 
 /** (codes − 128) · op(q), scaled by output column where `scale` is a vector. */
-function integerProduct(g: GraphBuilder, codes: Value, q: Value, scale: Value, transposed: boolean): Value {
+export function integerProduct(
+  g: GraphBuilder,
+  codes: Value,
+  q: Value,
+  scale: Value,
+  transposed: boolean,
+): Value {
   const zero = scale.shape.length === 0 ? tensor("int8", [], new Int8Array(1)) : undefined;
   const weightZero =
     zero === undefined
