@@ -20,10 +20,12 @@ export interface ChartOptions {
   readonly mark?: { readonly x: number; readonly name: string };
   readonly logY?: boolean;
   readonly fromZero?: boolean;
+  /** Units of the drawing, 640 by 260 unless said otherwise: text keeps its size, so a narrow chart is read on a phone. */
+  readonly width?: number;
+  readonly height?: number;
 }
 
-const width = 640;
-const height = 260;
+const standard = { width: 640, height: 260 } as const;
 const left = 52;
 const right = 14;
 const top = 14;
@@ -32,6 +34,7 @@ const mostPoints = 400;
 
 /** Lines over x. Series without a finite point are left out; a chart with none says so. */
 export function lineChart(series: readonly LineSeries[], options: ChartOptions): Markup {
+  const { width = standard.width, height = standard.height } = options;
   const shown = series
     .map((one) => ({
       ...one,
@@ -43,7 +46,7 @@ export function lineChart(series: readonly LineSeries[], options: ChartOptions):
   const ys = shown.flatMap(({ points }) => points.map(([, y]) => y));
   const log = options.logY === true && Math.min(...ys) > 0;
   const scaleY = log ? Math.log10 : (y: number): number => y;
-  const xTicks = ticks(Math.min(...xs), Math.max(...xs), 6);
+  const xTicks = ticks(Math.min(...xs), Math.max(...xs), width < 500 ? 4 : 6);
   const [low, high] = [options.fromZero === true ? Math.min(0, ...ys) : Math.min(...ys), Math.max(...ys)];
   const yTicks = log ? logTicks(low, high) : ticks(low, high, 5);
   const [x0, x1] = [Math.min(...xs), Math.max(...xs)];
@@ -97,6 +100,7 @@ export function intervalChart(
   options: { readonly label: string; readonly unit: string; readonly digits: number },
 ): Markup {
   if (rows.length === 0) return markup`<p class="note">–</p>`;
+  const { width } = standard;
   const names = 190;
   const values = 110;
   const step = 30;
@@ -126,15 +130,22 @@ export function chartLegend(
   return markup`<ul class="legend lines">${items}</ul>`;
 }
 
-/** Classes of the charts. Six tones that stay apart in light, in dark and for colour-blind eyes (after Okabe and Ito). */
+/** Six tones that stay apart in light, in dark and for colour-blind eyes (after Okabe and Ito), as custom properties. */
+export const chartColours = {
+  light:
+    "--t0: #0060b0; --t1: #c4560a; --t2: #00795c; --t3: #a2407f; --t4: #7a6a00; --t5: #5b6470; --text: #525d6b; --rule: #dde2e9; --strong: #79838f; --alarm: #b3261e;",
+  dark: "--t0: #6cb2ff; --t1: #ff9d52; --t2: #4fd1a5; --t3: #eb8fc7; --t4: #d9c74a; --t5: #a3afbd; --text: #a3afbd; --rule: #2b343f; --strong: #8996a5; --alarm: #ff9d94;",
+} as const;
+
+/** Classes of the charts; light or dark as the reader's system is. */
 export const chartStyle = `
-.chart { --t0: #0060b0; --t1: #c4560a; --t2: #00795c; --t3: #a2407f; --t4: #7a6a00; --t5: #5b6470; --text: #525d6b; --rule: #dde2e9; --strong: #79838f; --alarm: #b3261e; display: block; width: 100%; height: auto; }
+.chart { ${chartColours.light} display: block; width: 100%; height: auto; }
 .chart text { fill: var(--text); font-size: 11.5px; font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", sans-serif; }
 .chart text.name, .chart text.value { font-size: 12.5px; } .chart .grid { stroke: var(--rule); } .chart .axis { stroke: var(--strong); }
 .chart .limit { stroke: var(--alarm); stroke-width: 1.5; stroke-dasharray: 4 3; } .chart .whisker { stroke: var(--strong); stroke-width: 1.5; }
 ${[0, 1, 2, 3, 4, 5].map((i) => `.chart .line${i} { fill: none; stroke: var(--t${i}); stroke-width: 2; stroke-linejoin: round; } .chart .fill${i}, .chart .soft${i} { fill: var(--t${i}); } .chart .soft${i} { fill-opacity: .72; }`).join("\n")}
 .chart .dashed { stroke-dasharray: 5 4; }
-@media (prefers-color-scheme: dark) { .chart { --t0: #6cb2ff; --t1: #ff9d52; --t2: #4fd1a5; --t3: #eb8fc7; --t4: #d9c74a; --t5: #a3afbd; --text: #a3afbd; --rule: #2b343f; --strong: #8996a5; --alarm: #ff9d94; } }
+@media (prefers-color-scheme: dark) { .chart { ${chartColours.dark} } }
 `;
 
 /** A chart as a file of its own, readable in light and dark. */

@@ -1,5 +1,5 @@
 /** Pages and pictures from text that may be anything: escaped markup, charts. */
-export { chartLegend, chartStyle, intervalChart, lineChart, standaloneSvg } from "./charts.ts";
+export { chartColours, chartLegend, chartStyle, intervalChart, lineChart, standaloneSvg } from "./charts.ts";
 export type { ChartOptions, IntervalRow, LineSeries } from "./charts.ts";
 export { NOTHING, escapeHtml, markup } from "./markup.ts";
 export type { Markup } from "./markup.ts";
