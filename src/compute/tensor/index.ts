@@ -1,4 +1,6 @@
 /** Element types and host tensors. */
+export { blockBytes, dequantiseBlocks, fitsBlocks, quantiseBlocks, quantisedFormat } from "./blocks.ts";
+export type { BlockCode, BlockFormat, BlockTensor } from "./blocks.ts";
 export { dtypes, isFloat } from "./dtype.ts";
 export type { DType, DTypeArrays } from "./dtype.ts";
 export {

@@ -1,6 +1,8 @@
 /** The layers of a LLaMA-family model, as functions that append to a graph. */
 export { attention } from "./attention.ts";
 export type { AttentionShape } from "./attention.ts";
+export { blockLinear } from "./block-linear.ts";
+export type { Backward } from "./block-linear.ts";
 export { calibrating, int8Linear, smoothingName } from "./int8.ts";
 export { linear, lora } from "./linear.ts";
 export type { Linear, LoraOptions } from "./linear.ts";

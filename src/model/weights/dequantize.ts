@@ -71,11 +71,11 @@ export const dequantizeQ5_1: Dequantize = (b, out) => {
  * The 6-bit scale and minimum of sub-block `j` (0–7) of Q4_K and Q5_K, packed in 12 bytes at `at`:
  * the first four lie in the low bits, the last four are split between the high bits and the last four bytes.
  */
-function kScale(b: Uint8Array, at: number, j: number): number {
+export function kScale(b: Uint8Array, at: number, j: number): number {
   return j < 4 ? b[at + j]! & 63 : (b[at + j + 4]! & 15) | ((b[at + j - 4]! >> 6) << 4);
 }
 
-function kMinimum(b: Uint8Array, at: number, j: number): number {
+export function kMinimum(b: Uint8Array, at: number, j: number): number {
   return j < 4 ? b[at + j + 4]! & 63 : (b[at + j + 4]! >> 4) | ((b[at + j]! >> 6) << 4);
 }
 
