@@ -12,6 +12,17 @@ export const linear: Linear = (scope, x, outWidth, bias = false) => {
   return bias ? g.add(y, scope.weight("bias", [outWidth])) : y;
 };
 
+/**
+ * The same y as (W xᵀ)ᵀ, for a few rows x [T, I]: onnxruntime rearranges the right operand of every product, and this
+ * way that is x and not W (16 rows of SmolLM2: 30 instead of 50 ms a step). One row alone goes faster by `linear`.
+ */
+export const fewRowsLinear: Linear = (scope, x, outWidth, bias = false) => {
+  const { g } = scope;
+  const columns = g.matmul(scope.weight("weight", [outWidth, x.shape.at(-1)!]), x, { transB: true });
+  const y = g.transpose(columns, [1, 0]);
+  return bias ? g.add(y, scope.weight("bias", [outWidth])) : y;
+};
+
 export interface LoraOptions {
   /** R */
   readonly rank: Dim;
