@@ -3,3 +3,4 @@ export { chartColours, chartLegend, chartStyle, intervalChart, lineChart, standa
 export type { ChartOptions, IntervalRow, LineSeries } from "./charts.ts";
 export { NOTHING, escapeHtml, markup } from "./markup.ts";
 export type { Markup } from "./markup.ts";
+export { pageStyle, switchedTheme, systemTheme } from "./page.ts";
