@@ -26,6 +26,8 @@ export interface ChatModel {
 export interface ChatModelOptions extends FetchOptions {
   /** A token written between turns; it joins the vocabulary when it is new. */
   readonly separator?: string;
+  /** Exchanges at the beginning that stay when a conversation must be cut; 0 by default. */
+  readonly keepFirstTurns?: number;
   /** Tokens that every layer sees back, itself included; absent: as the model says. */
   readonly slidingWindow?: number;
 }
@@ -43,6 +45,7 @@ export async function openChatModel(reference: string, options: ChatModelOptions
       template,
       stopIds: [...generationStopIds, ...opened.spec.eosIds],
       ...(options.separator === undefined ? {} : { separator: options.separator }),
+      ...(options.keepFirstTurns === undefined ? {} : { keepFirstTurns: options.keepFirstTurns }),
     });
     const rows = renderer.tokenizer.vocabularySize;
     const grown = rows > opened.spec.vocabulary;

@@ -28,6 +28,7 @@ export interface ModelSourceOptions extends FetchOptions {
 const notesSchema = z.object({
   schemaVersion: z.literal(1),
   separator: z.string().optional(),
+  keepFirstTurns: z.int().min(0).max(100).optional(),
   slidingWindow: z.int().min(1).optional(),
   textFingerprint: z.string(),
   weightsFingerprint: z.string(),
@@ -111,10 +112,11 @@ async function openAdapted(
   options: ModelSourceOptions,
 ): Promise<ModelSource> {
   const notes = await readNotes(join(folder, "attune.json"));
-  const { separator, slidingWindow } = notes ?? {};
+  const { separator, keepFirstTurns, slidingWindow } = notes ?? {};
   const chat = await openChatModel(base, {
     ...options,
     ...(separator === undefined ? {} : { separator }),
+    ...(keepFirstTurns === undefined ? {} : { keepFirstTurns }),
     ...(slidingWindow === undefined ? {} : { slidingWindow }),
   });
   try {

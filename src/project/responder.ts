@@ -9,7 +9,12 @@ import {
   generateReplies,
   generationEngine,
 } from "../model/generate/index.ts";
-import type { ConversationRenderer, Message } from "../model/text/index.ts";
+import {
+  type ConversationRenderer,
+  type Message,
+  leadingSystem,
+  pinnedMessages,
+} from "../model/text/index.ts";
 import { UserError, formatBytes, formatCount } from "../util/index.ts";
 import { availableMemoryBytes } from "./machine.ts";
 import type { ModelSource } from "./model-source.ts";
@@ -80,32 +85,35 @@ export async function startResponder(source: ModelSource, options: ResponderOpti
   }
 }
 
-/** Leaves out whole oldest turns until the prompt has at most `limit` tokens; system messages and the last turn stay. `at` is where they come from. */
+/**
+ * Leaves out whole oldest turns until the prompt has at most `limit` tokens; system messages, the first turns that
+ * the renderer keeps and the last turn stay. `at` is where they come from.
+ */
 export function fitPrompt(
-  renderer: Pick<ConversationRenderer, "prompt">,
+  renderer: Pick<ConversationRenderer, "prompt"> & Partial<Pick<ConversationRenderer, "keepFirstTurns">>,
   messages: readonly Message[],
   limit: number,
   at?: string,
 ): FittedPrompt {
-  const first = messages.findIndex(({ role }) => role !== "system");
-  const system = first < 0 ? messages.length : first;
-  let start = system;
-  for (;;) {
-    const shown = start === system ? messages : [...messages.slice(0, system), ...messages.slice(start)];
-    const ids = renderer.prompt(shown);
-    if (ids.length <= limit) return { ids, dropped: start - system };
-    const next = messages.findIndex(({ role }, index) => index > start && role === "user");
-    if (next < 0) {
-      throw new UserError(
-        `the last message alone needs ${formatCount(ids.length)} tokens of prompt; the model has room for ${formatCount(limit)}`,
-        {
-          next: "Shorten it, or allow fewer new tokens with --max-new-tokens.",
-          ...(at === undefined ? {} : { at }),
-        },
-      );
+  const system = leadingSystem(messages);
+  let needed = 0;
+  // Where the last turn has no room beside the first ones, those go too.
+  for (const pinned of new Set([pinnedMessages(messages, renderer.keepFirstTurns ?? 0), system])) {
+    for (let start = pinned; start >= 0;) {
+      const shown = start === pinned ? messages : [...messages.slice(0, pinned), ...messages.slice(start)];
+      const ids = renderer.prompt(shown);
+      if (ids.length <= limit) return { ids, dropped: start - pinned };
+      needed = ids.length;
+      start = messages.findIndex(({ role }, index) => index > start && role === "user");
     }
-    start = next;
   }
+  throw new UserError(
+    `the last message alone needs ${formatCount(needed)} tokens of prompt; the model has room for ${formatCount(limit)}`,
+    {
+      next: "Shorten it, or allow fewer new tokens with --max-new-tokens.",
+      ...(at === undefined ? {} : { at }),
+    },
+  );
 }
 
 /** Weights in float32, the caches, and what the runtime takes itself. */

@@ -76,6 +76,7 @@ export const resumeRules: { readonly [K in SettingKey]: Rule } = {
   "data.train": comparedByContent,
   "data.validation": comparedByContent,
   "data.validationShare": order,
+  "data.longShare": order,
   "data.fields": order,
   out: safe,
   seed: order,
@@ -111,6 +112,7 @@ export const resumeRules: { readonly [K in SettingKey]: Rule } = {
   "checkpoint.every": safe,
   "checkpoint.keep": safe,
   "template.separator": order,
+  "template.keepFirstTurns": order,
   "runtime.threads": safe,
   "runtime.provider": safe,
 };

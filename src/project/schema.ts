@@ -15,6 +15,12 @@ const dataFiles = z
     validationShare: share
       .default(0.1)
       .describe("share of the conversations held out when `validation` is absent"),
+    longShare: z
+      .number()
+      .gt(0)
+      .lt(1)
+      .optional()
+      .describe("wanted share of training rows of more than five turns; long ones are repeated to reach it"),
     fields: z
       .record(z.string(), z.string())
       .optional()
@@ -150,6 +156,12 @@ export const trainConfigSchema = z.strictObject({
         .max(64)
         .optional()
         .describe("a token written between turns, such as <sep>"),
+      keepFirstTurns: z
+        .int()
+        .min(0)
+        .max(100)
+        .default(0)
+        .describe("exchanges at the beginning that stay, with system messages, when older turns must go"),
     })
     .prefault({}),
   runtime: z

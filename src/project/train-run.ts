@@ -49,11 +49,12 @@ export async function prepareRun(
   { notice = () => {}, ...fetching }: PrepareRunOptions = {},
 ): Promise<PreparedRun> {
   const data = await readTrainingData(config.data, config.seed);
-  const { separator } = config.template;
+  const { separator, keepFirstTurns } = config.template;
   const { slidingWindow } = config.training;
   const model = await openChatModel(config.model, {
     ...fetching,
     ...(separator === undefined ? {} : { separator }),
+    keepFirstTurns,
     ...(slidingWindow === undefined ? {} : { slidingWindow }),
   });
   try {
@@ -282,13 +283,14 @@ export function adapterOf({ plan, model }: PreparedRun, parameters: Float32Array
 
 /** What serving must agree on with training travels with the adapter. */
 function adapterNotes({ plan, model }: PreparedRun): Record<string, string> {
-  const { separator } = plan.config.template;
+  const { separator, keepFirstTurns } = plan.config.template;
   const { slidingWindow } = plan.config.training;
   return {
     "attune.json": `${JSON.stringify(
       {
         schemaVersion: 1,
         ...(separator === undefined ? {} : { separator }),
+        ...(keepFirstTurns === 0 ? {} : { keepFirstTurns }),
         ...(slidingWindow === undefined ? {} : { slidingWindow }),
         textFingerprint: model.renderer.fingerprint,
         weightsFingerprint: model.opened.fingerprint,

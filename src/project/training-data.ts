@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import { basename } from "node:path";
 import { openDataset } from "../data/dataset/index.ts";
 import { readExamples } from "../data/read/index.ts";
+import { raiseLongShare } from "../data/shape/index.ts";
 import type { Example } from "../model/text/index.ts";
 import { UserError, explainReadError, random, sha256OfFile } from "../util/index.ts";
 import type { TrainConfig } from "./schema.ts";
@@ -26,7 +27,7 @@ export async function readTrainingData(data: TrainConfig["data"], seed: number):
   const found = await stat(data.train).catch((error: unknown) => {
     throw explainReadError(error, data.train, "the training data");
   });
-  if (found.isDirectory()) return readPrepared(data.train);
+  if (found.isDirectory()) return withLongShare(await readPrepared(data.train), data.longShare, seed);
   const { fields } = data;
   const read = async (path: string): Promise<Example[]> => {
     const examples: Example[] = [];
@@ -45,17 +46,43 @@ export async function readTrainingData(data: TrainConfig["data"], seed: number):
   const all = await read(data.train);
   if (data.validation !== undefined) {
     const validation = await read(data.validation);
-    return {
+    const given = {
       training: all,
       validation,
       sources: [await source(data.train, all.length), await source(data.validation, validation.length)],
       split: `validation from ${basename(data.validation)}`,
     };
+    return withLongShare(given, data.longShare, seed);
   }
-  return {
+  const heldOut = {
     ...splitByConversation(all, data.validationShare, seed),
     sources: [await source(data.train, all.length)],
     split: `${data.validationShare * 100} % of the conversations held out for validation`,
+  };
+  return withLongShare(heldOut, data.longShare, seed);
+}
+
+/** Repeats training rows of more than five user messages, each at most ten times, until they have the wanted share. */
+function withLongShare(read: TrainingData, share: number | undefined, seed: number): TrainingData {
+  if (share === undefined) return read;
+  const { training, split } = read;
+  const turns = Uint16Array.from(
+    training,
+    ({ messages }) => messages.filter(({ role }) => role === "user").length,
+  );
+  const { copies, report } = raiseLongShare(
+    { turns, intent: new Uint32Array(training.length) },
+    new Uint16Array(training.length).fill(1),
+    1,
+    // Intents may stand in any proportion here: balancing them is for `attune data prepare`.
+    { overTurns: 5, share, maxCopies: 10, maxIntentShare: 1, seed },
+  );
+  const repeated = training.flatMap((example, i) => Array.from({ length: copies[i]! }, () => example));
+  const percent = (value: number): string => `${(100 * value).toFixed(0)} %`;
+  return {
+    ...read,
+    training: repeated,
+    split: `${split}; long rows repeated, ${percent(report.shareBefore)} → ${percent(report.shareAfter)}`,
   };
 }
 

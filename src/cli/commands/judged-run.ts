@@ -155,7 +155,7 @@ async function tunedSystem(
       next: `Go on training with: attune train --resume ${folder}`,
     });
   }
-  const { separator } = config.template;
+  const { separator, keepFirstTurns } = config.template;
   const { slidingWindow } = config.training;
   return {
     kind,
@@ -163,6 +163,7 @@ async function tunedSystem(
     model: config.model,
     adapter,
     ...(separator === undefined ? {} : { separator }),
+    ...(keepFirstTurns === 0 ? {} : { keepFirstTurns }),
     ...(slidingWindow === undefined ? {} : { slidingWindow }),
   };
 }

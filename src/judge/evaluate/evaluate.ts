@@ -123,7 +123,8 @@ async function openGroups(systems: readonly System[], options: EvaluationOptions
   const byModel = new Map<string, ModelSystem[]>();
   for (const system of systems) {
     if (isLookup(system)) continue;
-    const key = JSON.stringify([system.model, system.separator ?? null, system.slidingWindow ?? null]);
+    const { model, separator = null, keepFirstTurns = 0, slidingWindow = null } = system;
+    const key = JSON.stringify([model, separator, keepFirstTurns, slidingWindow]);
     byModel.set(key, [...(byModel.get(key) ?? []), system]);
   }
   const groups: OpenGroup[] = [];

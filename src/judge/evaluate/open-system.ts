@@ -3,9 +3,15 @@ import { type ChatModel, openChatModel } from "../../model/index.ts";
 import type { ModelSystem } from "./types.ts";
 
 /** Its adapter is left to the caller. Close the result when done. */
-export function openSystem({ model, separator, slidingWindow }: ModelSystem): Promise<ChatModel> {
+export function openSystem({
+  model,
+  separator,
+  keepFirstTurns,
+  slidingWindow,
+}: ModelSystem): Promise<ChatModel> {
   return openChatModel(model, {
     ...(separator === undefined ? {} : { separator }),
+    ...(keepFirstTurns === undefined ? {} : { keepFirstTurns }),
     ...(slidingWindow === undefined ? {} : { slidingWindow }),
   });
 }

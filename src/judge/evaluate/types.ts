@@ -15,6 +15,8 @@ export interface ModelSystem {
   /** Folder, file or hub name, as `openChatModel` takes it. */
   readonly model: string;
   readonly separator?: string;
+  /** Exchanges at the beginning that stay when a prompt must be cut. */
+  readonly keepFirstTurns?: number;
   /** Tokens that its layers see back, where it was trained so. */
   readonly slidingWindow?: number;
   /** Folder of the adapter. */

@@ -7,6 +7,7 @@ export { tokenizerFromGguf } from "./gguf-vocabulary.ts";
 export type { GgufVocabulary } from "./gguf-vocabulary.ts";
 export { loadTokenizer, tokenizerFromSources } from "./load-tokenizer.ts";
 export type { LoadedTokenizer, TokenizerSources } from "./load-tokenizer.ts";
+export { leadingSystem, pinnedMessages } from "./pinned.ts";
 export { conversationRenderer } from "./render.ts";
 export type {
   ConversationRenderer,

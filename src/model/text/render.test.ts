@@ -93,6 +93,26 @@ describe("traps", () => {
     expect(train(messages, chatMl, shortest).ids).toHaveLength(shortest);
   });
 
+  it("2, 3: first turns stay where that is asked for, in training as in prompts", () => {
+    const keeping = conversationRenderer({
+      tokenizer,
+      template: chatTemplate(chatMlWithSystem, tokenizer),
+      keepFirstTurns: 1,
+    });
+    const messages = [
+      system("Be brief."),
+      ...Array.from({ length: 6 }, (_, i) => [user(`q${i}`), reply(`a${i}`, i === 5)]).flat(),
+    ];
+    const cut = keeping.training(messages, train(messages).ids.length - 1);
+    expect(cut).toMatchObject({ droppedMessages: 2, shortened: 1, rejected: [] });
+    const text = tokenizer.decode(cut.sequences[0]!.ids, { skipSpecialTokens: true });
+    expect(text.match(/[qa]\d/g)).toEqual(["q0", "a0", ..."q2 a2 q3 a3 q4 a4 q5 a5".split(" ")]);
+    // No room for both: the last turn is worth more.
+    const last = train([system("Be brief."), user("q5"), reply("a5")]).ids.length;
+    expect(train(messages, keeping, last).ids).toEqual(train(messages, chatMl, last).ids);
+    expect(keeping.fingerprint).not.toBe(chatMl.fingerprint);
+  });
+
   it("2: a reply too long by itself is rejected, not cut", () => {
     const messages = [user("Hello"), reply("word ".repeat(50))];
     expect(chatMl.training(messages, 40)).toEqual({
@@ -117,12 +137,15 @@ describe("traps", () => {
       property(
         array(integer({ min: 1, max: 12 }), { minLength: 2, maxLength: 8 }),
         integer({ min: 40, max: 90 }),
-        (sizes, limit) => {
+        integer({ min: 0, max: 3 }),
+        (sizes, limit, keepFirstTurns) => {
+          const template = chatTemplate(chatMlWithSystem, tokenizer);
+          const renderer = conversationRenderer({ tokenizer, template, keepFirstTurns });
           const messages = sizes.flatMap((size, i) => [
             user(`q${i}`),
             reply(`a${i} ${"x ".repeat(size)}`.trim()),
           ]);
-          const { sequences, rejected } = chatMl.training(messages, limit);
+          const { sequences, rejected } = renderer.training(messages, limit);
           expect(
             [...sequences.flatMap((one) => one.replies), ...rejected.map((one) => one.message)].sort(
               (a, b) => a - b,

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { UserError, formatCount } from "../../util/index.ts";
 import type { ChatTemplate } from "./chat-template.ts";
 import type { Message } from "./conversation.ts";
+import { isTurnStart, leadingSystem, pinnedMessages } from "./pinned.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import { type MarkedConversation, turnReader } from "./turns.ts";
 
@@ -41,6 +42,8 @@ export interface RendererOptions {
   readonly template: ChatTemplate;
   /** Written between two turns as a token of its own; it joins the tokenizer when it is new. */
   readonly separator?: string;
+  /** Exchanges at the beginning that stay when older turns must go; 0 by default. */
+  readonly keepFirstTurns?: number;
   /** Further ids that end a generation, such as those of `generation_config.json`. */
   readonly stopIds?: readonly number[];
 }
@@ -53,6 +56,8 @@ export interface ConversationRenderer {
   readonly vocabularyGrew: boolean;
   /** Generation ends at any of these: the token that ends a reply here, end of sequence, `stopIds`. */
   readonly stopIds: readonly number[];
+  /** Exchanges at the beginning that stay when older turns must go, in training as in prompts. */
+  readonly keepFirstTurns: number;
   /** SHA-256 over template, its settings, separator, special and stop tokens: training and serving must agree on it. */
   readonly fingerprint: string;
   /** The ids that a reply to `messages` goes on from; exactly the ids before that reply in training. */
@@ -62,7 +67,7 @@ export interface ConversationRenderer {
 }
 
 export function conversationRenderer(options: RendererOptions): ConversationRenderer {
-  const { template, separator } = options;
+  const { template, separator, keepFirstTurns = 0 } = options;
   const grown = separator === undefined ? undefined : options.tokenizer.withToken(separator);
   const tokenizer = grown?.tokenizer ?? options.tokenizer;
   const reader = turnReader(tokenizer, template, separator);
@@ -100,8 +105,8 @@ export function conversationRenderer(options: RendererOptions): ConversationRend
     const end = replies.at(-1);
     if (end === undefined) return { ...nothing, rejected };
     const whole = sequence(tokenizer, reader.open(messages), end, replies);
-    const windows = windowsOf(messages, (start, last, wanted) => {
-      const shown = start === 0 ? messages : kept(messages, start);
+    const windows = windowsOf(messages, keepFirstTurns, (start, last, wanted, pinned) => {
+      const shown = start === 0 ? messages : [...messages.slice(0, pinned), ...messages.slice(start)];
       const shift = messages.length - shown.length;
       const conversation = reader.open(shown.slice(0, last - shift + 1));
       return sequence(
@@ -130,7 +135,8 @@ export function conversationRenderer(options: RendererOptions): ConversationRend
     template,
     vocabularyGrew: grown?.isNew ?? false,
     stopIds,
-    fingerprint: fingerprint(tokenizer, template, separator, stopIds),
+    keepFirstTurns,
+    fingerprint: fingerprint(tokenizer, template, separator, stopIds, keepFirstTurns),
     prompt: (conversationSoFar) => {
       const messages = shownTo(conversationSoFar);
       const conversation = reader.open(messages);
@@ -228,15 +234,41 @@ function replyStarts(conversation: MarkedConversation, text: string, count: numb
   return starts;
 }
 
-type RenderWindow = (start: number, end: number, replies: readonly number[]) => RenderedSequence | undefined;
+type RenderWindow = (
+  start: number,
+  end: number,
+  replies: readonly number[],
+  pinned: number,
+) => RenderedSequence | undefined;
 type Windows = (replies: readonly number[], maxTokens: number) => Omit<RenderedConversation, "perReply">;
 
 /**
- * Cuts what is too long into windows from the last reply back: whole oldest turns go, system messages and the
- * last turn stay, and replies that fell off the front get a window of their own. Nothing is cut inside a message.
+ * Cuts what is too long into windows from the last reply back: whole oldest turns go, system messages, the first
+ * `keepFirst` exchanges and the last turn stay, and replies that fell off the front get a window of their own.
+ * Nothing is cut inside a message.
  */
-function windowsOf(messages: readonly Message[], render: RenderWindow): Windows {
+function windowsOf(messages: readonly Message[], keepFirst: number, render: RenderWindow): Windows {
   const system = leadingSystem(messages);
+  const wanted = pinnedMessages(messages, keepFirst);
+  /** The longest window that ends with the reply at `end`; maybe still too long. */
+  const windowAt = (end: number, pinned: number, replies: readonly number[], maxTokens: number): Window => {
+    const starts = turnStarts(messages, pinned, end);
+    const rendered = (at: number): RenderedSequence => {
+      const start = starts[at]!;
+      const shown = replies.filter((reply) => reply >= start || start === pinned);
+      const result = render(start === pinned ? 0 : start, end, shown, pinned);
+      if (result === undefined) throw unstable();
+      return { ...result, replies: shown };
+    };
+    // Fewer turns are fewer tokens, so the earliest start that fits is found by halving.
+    let [low, high] = [0, starts.length - 1];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (rendered(middle).ids.length <= maxTokens) high = middle;
+      else low = middle + 1;
+    }
+    return { sequence: rendered(low), dropped: starts[low]! - pinned };
+  };
   return (replies, maxTokens) => {
     const sequences: RenderedSequence[] = [];
     const rejected: RejectedReply[] = [];
@@ -245,39 +277,30 @@ function windowsOf(messages: readonly Message[], render: RenderWindow): Windows 
     let left = replies;
     while (left.length > 0) {
       const end = left.at(-1)!;
-      const starts = turnStarts(messages, system, end);
-      const rendered = (at: number): RenderedSequence => {
-        const start = starts[at]!;
-        const shown = left.filter((reply) => reply >= start);
-        const result = render(start === system ? 0 : start, end, shown);
-        if (result === undefined) throw unstable();
-        return { ...result, replies: shown };
-      };
-      // Fewer turns are fewer tokens, so the earliest start that fits is found by halving.
-      let [low, high] = [0, starts.length - 1];
-      while (low < high) {
-        const middle = (low + high) >> 1;
-        if (rendered(middle).ids.length <= maxTokens) high = middle;
-        else low = middle + 1;
-      }
-      const window = rendered(low);
-      if (window.ids.length > maxTokens) {
-        rejected.push(tooLong(end, window.ids.length, maxTokens));
+      let window = windowAt(end, Math.min(wanted, end), left, maxTokens);
+      // A last turn that has no room beside the first ones is worth more than they are.
+      if (window.sequence.ids.length > maxTokens && wanted > system)
+        window = windowAt(end, system, left, maxTokens);
+      const { sequence: shown, dropped } = window;
+      if (shown.ids.length > maxTokens) {
+        rejected.push(tooLong(end, shown.ids.length, maxTokens));
         left = left.slice(0, -1);
         continue;
       }
-      sequences.unshift(window);
-      droppedMessages += starts[low]! - system;
-      if (starts[low]! > system) shortened += 1;
-      left = left.filter((reply) => reply < starts[low]!);
+      sequences.unshift(shown);
+      droppedMessages += dropped;
+      if (dropped > 0) shortened += 1;
+      const learned = new Set(shown.replies);
+      left = left.filter((reply) => !learned.has(reply));
     }
     return { sequences, droppedMessages, shortened, rejected };
   };
 }
 
-function leadingSystem(messages: readonly Message[]): number {
-  const first = messages.findIndex((message) => message.role !== "system");
-  return first < 0 ? messages.length : first;
+interface Window {
+  readonly sequence: RenderedSequence;
+  /** Messages left out. */
+  readonly dropped: number;
 }
 
 /** System messages and the rest from `start` on. */
@@ -285,12 +308,10 @@ function kept(messages: readonly Message[], start: number): readonly Message[] {
   return [...messages.slice(0, leadingSystem(messages)), ...messages.slice(start)];
 }
 
-/** Where a window that ends with the reply at `end` may begin: the whole, then at each user's turn. */
-function turnStarts(messages: readonly Message[], system: number, end: number): readonly number[] {
-  const starts = [system];
-  for (let index = system + 1; index < end; index++) {
-    if (messages[index]!.role === "user" && messages[index - 1]!.role !== "user") starts.push(index);
-  }
+/** Where what follows the pinned messages may begin in a window that ends with the reply at `end`: nothing left out, then at each user's turn. */
+function turnStarts(messages: readonly Message[], pinned: number, end: number): readonly number[] {
+  const starts = [pinned];
+  for (let index = pinned + 1; index < end; index++) if (isTurnStart(messages, index)) starts.push(index);
   return starts;
 }
 
@@ -315,6 +336,7 @@ function fingerprint(
   template: ChatTemplate,
   separator: string | undefined,
   stopIds: readonly number[],
+  keepFirstTurns: number,
 ): string {
   const parts = {
     template: template.source,
@@ -324,6 +346,7 @@ function fingerprint(
     stop: stopIds.toSorted((a, b) => a - b),
     bos: tokenizer.bosId ?? null,
     eos: tokenizer.eosId ?? null,
+    ...(keepFirstTurns === 0 ? {} : { keepFirstTurns }),
   };
   return createHash("sha256").update(JSON.stringify(parts)).digest("hex");
 }
