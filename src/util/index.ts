@@ -1,4 +1,6 @@
 /** Errors, files, random numbers, formats: nothing here knows of tensors. */
+export { readBoundedLines } from "./bounded-lines.ts";
+export type { BoundedLine } from "./bounded-lines.ts";
 export { CancelledError, UserError, errorCode, errorMessage, nearest } from "./errors.ts";
 export {
   explainReadError,
