@@ -29,7 +29,7 @@ async function main(): Promise<void> {
     const began = performance.now();
     const outputs: number[][] = [];
     for (const [slot, prompt] of ids.entries())
-      outputs.push([(await engine.prefill(slot, prompt, false)).best]);
+      outputs.push([(await engine.prefill([{ slot, ids: prompt }], false))[0]!.best]);
     const first = performance.now();
     for (let step = 1; step < newTokens; step++) {
       const steps = outputs.map((tokens, slot) => ({ slot, token: tokens.at(-1)! }));

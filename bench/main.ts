@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { UserError } from "../src/util/index.ts";
 import { curveCommand } from "./curve.ts";
 import { decodeCommand } from "./decode.ts";
+import { evaluateBatchingCommand } from "./evaluate-batching.ts";
 import { trainStepCommand } from "./train-step.ts";
 
 const program = new Command("bench")
@@ -12,6 +13,7 @@ const program = new Command("bench")
   .addCommand(trainStepCommand())
   .addCommand(curveCommand())
   .addCommand(decodeCommand())
+  .addCommand(evaluateBatchingCommand())
   .showHelpAfterError();
 
 try {

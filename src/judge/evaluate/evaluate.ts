@@ -21,10 +21,9 @@ import type { EvaluationItem } from "./items.ts";
 import { measureItemLosses, measureText } from "./losses.ts";
 import { type Measures, openMeasures } from "./measures.ts";
 import { evaluationPictures } from "./pictures.ts";
-import { fittedPrompt } from "./prompt.ts";
 import { openSystem } from "./open-system.ts";
 import { openRecords } from "./records.ts";
-import { generateAll, lookUpAll } from "./replies.ts";
+import { generateAll, lookUpAll, preparePrompts } from "./replies.ts";
 import { measureSpeed } from "./speed.ts";
 import type { Store } from "./store.ts";
 import { summarise } from "./summary.ts";
@@ -301,18 +300,16 @@ async function answer(
   }
   if (todo.length === 0) return;
   const slots = Math.min(options.batch, todo.length);
-  const lengths = todo.map(
-    ({ context }) => fittedPrompt(model.renderer, context, maxPromptTokens)?.ids.length ?? 0,
-  );
-  const capacity = Math.max(...lengths) + maxNewTokens;
+  const prepared = preparePrompts(model.renderer, todo, maxPromptTokens);
+  const capacity = (prepared.prompts[0]?.ids.length ?? 0) + maxNewTokens;
   await using engine = await generationEngine(resident, { slots, capacity });
   await engine.useAdapter(adapter);
   let done = items.length - todo.length;
   await generateAll(
     engine,
     model.renderer,
-    todo,
-    { ...reply, maxPromptTokens },
+    prepared,
+    reply,
     {
       records: store.predictions,
       system: name,

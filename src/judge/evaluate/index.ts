@@ -14,7 +14,7 @@ export type { EvaluationItem } from "./items.ts";
 export { depthChart, metricChart, sliceChart } from "./pictures.ts";
 export { openSystem } from "./open-system.ts";
 export { fittedPrompt } from "./prompt.ts";
-export { generateAll } from "./replies.ts";
+export { generateAll, preparePrompts } from "./replies.ts";
 export { readEvaluation, readPredictionRecords } from "./read.ts";
 export { quantile, spread } from "./speed.ts";
 export type { SpeedFigures } from "./speed.ts";

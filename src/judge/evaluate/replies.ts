@@ -13,7 +13,7 @@ import type { Records } from "./records.ts";
 import type { PredictionRecord } from "./types.ts";
 
 export interface ReplyTarget {
-  readonly records: Records<PredictionRecord>;
+  readonly records: Pick<Records<PredictionRecord>, "append">;
   readonly system: string;
   readonly fingerprintOf: (item: EvaluationItem) => string;
   readonly onReply: () => void;
@@ -44,41 +44,57 @@ function record(
   };
 }
 
-/** Batched greedy generation with key-value caches; prompts of one length stand together, so that slots end together. */
+export interface PreparedPrompts {
+  /** The longest first: what needs the most memory comes at once, and slots that start together end together. */
+  readonly prompts: readonly (ReplyRequest<EvaluationItem> & { readonly dropped: number })[];
+  /** Items whose last turn alone has no room. */
+  readonly tooLong: readonly EvaluationItem[];
+  /** What rendering and tokenising took. */
+  readonly seconds: number;
+}
+
+export function preparePrompts(
+  renderer: Pick<ConversationRenderer, "prompt">,
+  items: readonly EvaluationItem[],
+  maxPromptTokens: number,
+): PreparedPrompts {
+  const start = performance.now();
+  const prompts: { key: EvaluationItem; ids: readonly number[]; dropped: number }[] = [];
+  const tooLong: EvaluationItem[] = [];
+  for (const item of items) {
+    const prompt = fittedPrompt(renderer, item.context, maxPromptTokens);
+    if (prompt === undefined) tooLong.push(item);
+    else prompts.push({ key: item, ...prompt });
+  }
+  prompts.sort((a, b) => b.ids.length - a.ids.length);
+  return { prompts, tooLong, seconds: (performance.now() - start) / 1000 };
+}
+
+/** Batched greedy generation with key-value caches. The first step, which warms up, is not counted. */
 export async function generateAll(
   engine: GenerationEngine,
   renderer: ConversationRenderer,
-  items: readonly EvaluationItem[],
-  options: ReplyOptions & { readonly maxPromptTokens: number },
+  { prompts, tooLong, seconds }: PreparedPrompts,
+  options: ReplyOptions,
   target: ReplyTarget,
   signal?: AbortSignal,
 ): Promise<void> {
-  const warmUp = items[0] && fittedPrompt(renderer, items[0].context, options.maxPromptTokens);
-  if (warmUp !== undefined) {
-    const { best } = await engine.prefill(0, warmUp.ids, false, signal);
-    if (warmUp.ids.length < engine.capacity) await engine.decode([{ slot: 0, token: best }], false, signal);
+  const [first] = prompts;
+  if (first !== undefined) {
+    const [next] = await engine.prefill([{ slot: 0, ids: first.ids }], false, signal);
+    if (first.ids.length < engine.capacity)
+      await engine.decode([{ slot: 0, token: next!.best }], false, signal);
+    engine.release(0);
   }
-  let last = performance.now();
+  const dropped = new Map(prompts.map((prompt) => [prompt.key, prompt.dropped]));
+  let last = performance.now() - 1000 * seconds;
   const lap = (): number => {
     const now = performance.now();
-    const seconds = (now - last) / 1000;
+    const passed = (now - last) / 1000;
     last = now;
-    return seconds;
+    return passed;
   };
-  const dropped = new Map<EvaluationItem, number>();
-  const tooLong: EvaluationItem[] = [];
-  function* requests(): Generator<ReplyRequest<EvaluationItem>> {
-    for (const item of items) {
-      const prompt = fittedPrompt(renderer, item.context, options.maxPromptTokens);
-      if (prompt === undefined) {
-        tooLong.push(item);
-        continue;
-      }
-      dropped.set(item, prompt.dropped);
-      yield { key: item, ids: prompt.ids };
-    }
-  }
-  for await (const event of generateReplies(engine, renderer, requests(), options, signal)) {
+  for await (const event of generateReplies(engine, renderer, prompts, options, signal)) {
     if (event.type !== "reply") continue;
     await target.records.append(
       record(event.key, target, {

@@ -53,7 +53,7 @@ export async function measureSpeed(
     const prompt = fittedPrompt(renderer, messages, options.maxPromptTokens);
     if (prompt === undefined) continue;
     const tokenised = performance.now();
-    await engine.prefill(0, prompt.ids, false, signal);
+    await engine.prefill([{ slot: 0, ids: prompt.ids }], false, signal);
     const end = performance.now();
     if (index >= warmUps || chosen.length <= warmUps)
       timed.push({ tokens: prompt.ids.length, ms: end - start, prefillMs: end - tokenised });

@@ -16,7 +16,7 @@ import {
 } from "../decoder/tiny-model.testing.ts";
 import { parameterViews } from "../nn/index.ts";
 import { type Adapter, type LoraPair, memoryWeights, mergeLora, pairForWeight } from "../weights/index.ts";
-import { type GenerationEngine, generationEngine } from "./engine.ts";
+import { type GenerationEngine, type NextToken, generationEngine } from "./engine.ts";
 
 let runtime: Runtime;
 beforeAll(async () => {
@@ -69,7 +69,7 @@ async function greedy(
 ): Promise<Greedy[]> {
   const replies: Greedy[] = [];
   for (const [slot, prompt] of prompts.entries()) {
-    const { best, logits } = await engine.prefill(slot, prompt, true);
+    const [{ best, logits }] = (await engine.prefill([{ slot, ids: prompt }], true)) as [NextToken];
     replies.push({ ids: [best], logits: [logits!.slice()] });
   }
   for (let step = 1; step < count; step++) {
@@ -122,6 +122,35 @@ describe.each<Family>(["mistral", "llama3.1"])("%s", (family) => {
     }
   });
 
+  test("prompts read in one pass give each what it gets alone, also into slots among replies under way", async () => {
+    await using together = await engineOf(model, { slots: 4, capacity: 24 });
+    const started = await together.prefill([{ slot: 2, ids: prompts[0]! }], true);
+    const [second] = await together.decode([{ slot: 2, token: started[0]!.best }], true);
+    const batch = [1, 2].map((i, at) => ({ slot: [3, 0][at]!, ids: prompts[i]! }));
+    const read = await together.prefill(batch, true);
+    await using alone = await engineOf(model, { slots: 1, capacity: 24 });
+    for (const [i, { ids }] of batch.entries()) {
+      const [next] = await alone.prefill([{ slot: 0, ids }], true);
+      expect(read[i]!.best).toBe(next!.best);
+      expect(relativeError(read[i]!.logits!, next!.logits!)).toBeLessThan(1e-5);
+    }
+    const steps = [
+      { slot: 0, token: read[1]!.best },
+      { slot: 2, token: second!.best },
+      { slot: 3, token: read[0]!.best },
+    ];
+    const after = await together.decode(steps, true);
+    const texts = [
+      [...prompts[2]!, read[1]!.best],
+      [...prompts[0]!, started[0]!.best, second!.best],
+      [...prompts[1]!, read[0]!.best],
+    ];
+    for (const [i, ids] of texts.entries()) {
+      const [next] = await alone.prefill([{ slot: 0, ids }], true);
+      expect(relativeError(after[i]!.logits!, next!.logits!)).toBeLessThan(1e-5);
+    }
+  });
+
   test("a slot that is used again knows nothing of what it held, and idle slots disturb nobody", async () => {
     await using engine = await engineOf(model, { slots: 3, capacity: 24 });
     const [first] = await greedy(engine, [prompts[0]!], 6);
@@ -168,7 +197,39 @@ test("a slot takes as many tokens as it has room for, and not one more", async (
   await expect(tight.decode([{ slot: 0, token: 1 }], false)).rejects.toThrow(
     "holds 16 tokens; 17 were asked for",
   );
-  await expect(tight.prefill(0, [...prompt, 1, 2, 3], false)).rejects.toThrow("16 tokens; 17 were asked for");
+  await expect(tight.prefill([{ slot: 0, ids: [...prompt, 1, 2, 3] }], false)).rejects.toThrow(
+    "16 tokens; 17 were asked for",
+  );
+});
+
+test("caches grow with the longest reply and shrink when it has ended; what they hold stays", async () => {
+  const model = tinyModel("llama3.1");
+  const [long, short] = [model.golden.rows[0]!, model.golden.rows[1]!];
+  await using engine = await engineOf(model, { slots: 2, capacity: 400 });
+  await using alone = await engineOf(model, { slots: 1, capacity: 400 });
+  const ids = [[...long], [...short]];
+  const [first] = await engine.prefill([{ slot: 0, ids: long }], false);
+  ids[0]!.push(first!.best);
+  while (ids[0]!.length < 200) {
+    const [next] = await engine.decode([{ slot: 0, token: ids[0]!.at(-1)! }], false);
+    ids[0]!.push(next!.best);
+  }
+  const [joined] = await engine.prefill([{ slot: 1, ids: short }], false);
+  ids[1]!.push(joined!.best);
+  const decodeBoth = async () =>
+    engine.decode(
+      [0, 1].map((slot) => ({ slot, token: ids[slot]!.at(-1)! })),
+      true,
+    );
+  const expectSame = async (slot: number, logits: Float32Array) => {
+    const [whole] = await alone.prefill([{ slot: 0, ids: ids[slot]! }], true);
+    expect(relativeError(logits, whole!.logits!)).toBeLessThan(1e-5);
+  };
+  for (const [slot, { logits }] of (await decodeBoth()).entries()) await expectSame(slot, logits!);
+  engine.release(0);
+  const [left] = await engine.decode([{ slot: 1, token: 5 }], true);
+  ids[1]!.push(5);
+  await expectSame(1, left!.logits!);
 });
 
 test.each([4, 6, 12, 20])(
@@ -196,7 +257,7 @@ test("logits leave the device only when they are wanted", async () => {
   const model = tinyModel("llama3.1");
   await using engine = await engineOf(model, { slots: 1, capacity: 24 });
   const want = model.golden.rows[0]!;
-  const { best, logits } = await engine.prefill(0, want, true);
+  const [{ best, logits }] = (await engine.prefill([{ slot: 0, ids: want }], true)) as [NextToken];
   expect(logits!.indexOf(Math.max(...logits!))).toBe(best);
-  expect(await engine.prefill(0, want, false)).toEqual({ best, logits: undefined });
+  expect(await engine.prefill([{ slot: 0, ids: want }], false)).toEqual([{ best, logits: undefined }]);
 });

@@ -1,26 +1,45 @@
 /** The graph that reads new tokens of B sequences against their key-value caches: prefill and decode alike. */
 import { type Graph, GraphBuilder, type Value } from "../../compute/graph/index.ts";
 import { type ModelSpec, embeddings, finalNorm, vocabularyTable } from "../decoder/index.ts";
-import { type Linear, type Scope, inputWeights, linear, lora, mlp, rmsNorm, scope } from "../nn/index.ts";
+import {
+  type Linear,
+  type Scope,
+  fewRowsLinear,
+  inputWeights,
+  linear,
+  lora,
+  mlp,
+  rmsNorm,
+  scope,
+} from "../nn/index.ts";
 
 /** W: elements of a head in the caches. The attention kernel takes multiples of 8; narrower heads are padded with zeros. */
 export function cacheWidth({ headWidth }: Pick<ModelSpec, "headWidth">): number {
   return Math.ceil(headWidth / 8) * 8;
 }
 
+export interface GraphUse {
+  /** Layers that have an adapter. */
+  readonly adapted: ReadonlySet<string>;
+  /** Built for a few tokens a call, as decoding a batch gives it, or for one or many. */
+  readonly fewTokens: boolean;
+}
+
 /**
- * Inputs beside weights: `tokenIds` and `positions` [B, S] int64; `pastKey.l` and `pastValue.l` [B, K, P, W];
+ * Inputs beside weights: `tokenIds` and `positions` [B, S] int64; `lastRows` [B] int64, the place of each row's last
+ * token among the B·S; `pastKey.l` and `pastValue.l` [B, K, P, W];
  * `lengthsMinusOne` [B] int32 (tokens of each row after this call, minus one), `totalLength` int32 (the most of
  * them); rotary tables. With `adapted`, `lora_A.weight` [R, I] and `lora_B.weight` [O, R] of those layers, the
  * scale inside B.
  * Outputs: `logits` [B, V] at each row's last new token, `next` [B] their arg max, and `newKeyValues`
  * [2L, B, K, S, W]: keys (rotated) and values of layer 0, then of layer 1 …
  */
-export function generationGraph(spec: ModelSpec, adapted: ReadonlySet<string>): Graph {
+export function generationGraph(spec: ModelSpec, { adapted, fewTokens }: GraphUse): Graph {
   const g = new GraphBuilder();
   const root = scope(g, inputWeights(g));
   const { kvHeads, headWidth, layers, vocabulary } = spec;
   const half = headWidth / 2;
+  const base = fewTokens ? fewRowsLinear : linear;
   const state: DecodeState = {
     positions: g.input("positions", "int64", ["B", "S"]),
     lengths: g.input("lengthsMinusOne", "int32", ["B"]),
@@ -29,11 +48,13 @@ export function generationGraph(spec: ModelSpec, adapted: ReadonlySet<string>): 
     sin: g.input("rotarySin", "float32", ["Z", half]),
     linear:
       adapted.size === 0
-        ? linear
-        : lora(linear, { rank: "R", scale: 1, adapts: (path) => adapted.has(path), merged: false }),
+        ? base
+        : lora(base, { rank: "R", scale: 1, adapts: (path) => adapted.has(path), merged: false }),
     fresh: [],
   };
-  let x = g.gather(embeddings(root, spec), g.input("tokenIds", "int64", ["B", "S"]));
+  // Linear layers see flat rows; attention alone knows of B and S.
+  const tokenIds = g.reshape(g.input("tokenIds", "int64", ["B", "S"]), ["B*S"]);
+  let x = g.gather(embeddings(root, spec), tokenIds);
   for (let layer = 0; layer < layers; layer++) {
     const block = root.at("model").at("layers").at(layer);
     const normed = rmsNorm(block.at("input_layernorm"), x, spec.normEpsilon);
@@ -41,8 +62,11 @@ export function generationGraph(spec: ModelSpec, adapted: ReadonlySet<string>): 
     const middle = rmsNorm(block.at("post_attention_layernorm"), x, spec.normEpsilon);
     x = g.add(x, mlp(block.at("mlp"), middle, state.linear, spec.mlpWidth, spec.mlpBias));
   }
-  const last = g.reshape(g.slice(x, 1, -1), ["B", spec.hiddenSize]);
-  const logits = g.matmul(finalNorm(root, spec, last), vocabularyTable(root, spec), { transB: true });
+  const last = finalNorm(root, spec, g.gather(x, g.input("lastRows", "int64", ["B"])));
+  const table = vocabularyTable(root, spec);
+  const logits = fewTokens
+    ? g.transpose(g.matmul(table, last, { transB: true }), [1, 0])
+    : g.matmul(last, table, { transB: true });
   g.output("logits", g.reshape(logits, ["B", vocabulary]));
   g.output("next", g.op("ArgMax", [logits], { axis: -1, keepdims: 0 }));
   const shape = [1, "B", kvHeads, "S", cacheWidth(spec)] as const;
@@ -67,16 +91,17 @@ interface DecodeState {
   readonly fresh: Value[];
 }
 
-/** x [B, S, D] → [B, S, D]. */
+/** x [B·S, D] → [B·S, D]. */
 function cachedAttention(scope: Scope, spec: ModelSpec, layer: number, x: Value, state: DecodeState): Value {
   const { g } = scope;
   const { heads, kvHeads, headWidth, attentionBias } = spec;
   const { linear } = state;
   const project = (part: string, norm: string | undefined, count: number): Value => {
     const projected = linear(scope.at(part), x, count * headWidth, attentionBias.qkv);
-    if (!spec.qkNorm || norm === undefined) return projected;
-    const perHead = g.reshape(projected, ["B", "S", count, headWidth]);
-    return g.reshape(rmsNorm(scope.at(norm), perHead, spec.normEpsilon), ["B", "S", count * headWidth]);
+    const apart = (value: Value): Value => g.reshape(value, ["B", "S", count * headWidth]);
+    if (!spec.qkNorm || norm === undefined) return apart(projected);
+    const perHead = g.reshape(projected, ["B*S", count, headWidth]);
+    return apart(rmsNorm(scope.at(norm), perHead, spec.normEpsilon));
   };
   const rotate = (value: Value, count: number): Value =>
     g.op("RotaryEmbedding", [value, state.positions, state.cos, state.sin], {
@@ -109,12 +134,7 @@ function cachedAttention(scope: Scope, spec: ModelSpec, layer: number, x: Value,
     },
   );
   const narrowed =
-    width === headWidth
-      ? context
-      : g.reshape(g.slice(g.reshape(context, ["B", "S", heads, width]), -1, 0, headWidth), [
-          "B",
-          "S",
-          heads * headWidth,
-        ]);
-  return linear(scope.at("o_proj"), narrowed, spec.hiddenSize, attentionBias.output);
+    width === headWidth ? context : g.slice(g.reshape(context, ["B", "S", heads, width]), -1, 0, headWidth);
+  const rows = g.reshape(narrowed, ["B*S", heads * headWidth]);
+  return linear(scope.at("o_proj"), rows, spec.hiddenSize, attentionBias.output);
 }

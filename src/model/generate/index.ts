@@ -1,6 +1,6 @@
 /** Generation: prefill and decode on key-value caches, sampling, stop strings, batches that refill. */
 export { generationEngine } from "./engine.ts";
-export type { EngineSize, GenerationEngine, NextToken } from "./engine.ts";
+export type { EngineSize, GenerationEngine, NextToken, Prompt } from "./engine.ts";
 export { generationGraph } from "./graph.ts";
 export { generateReplies } from "./replies.ts";
 export type { ReplyEvent, ReplyOptions, ReplyRequest, StoppedBy } from "./replies.ts";

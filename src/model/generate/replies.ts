@@ -50,6 +50,9 @@ interface Active<K> {
   next: number;
 }
 
+// Tokens of prompts, padding included, that are read in one pass; more at once gains no speed and takes memory.
+const prefillTokens = 768;
+
 /**
  * Replies in the order in which they end. A request draws its random numbers from the seed and its own position,
  * so a reply does not depend on what else is in the batch.
@@ -67,6 +70,7 @@ export async function* generateReplies<K>(
   const active = new Map<number, Active<K>>();
   let position = 0;
   let exhausted = false;
+  let ahead: ReplyRequest<K> | undefined;
 
   const choose = (reply: Active<K>, next: NextToken): number =>
     next.logits === undefined ? next.best : sample(next.logits, reply.seen, options, reply.dice);
@@ -96,6 +100,7 @@ export async function* generateReplies<K>(
     if (text !== "") yield { type: "text", key: reply.request.key, text };
     if (stoppedBy === undefined) return;
     active.delete(reply.slot);
+    engine.release(reply.slot);
     yield {
       type: "reply",
       key: reply.request.key,
@@ -108,17 +113,23 @@ export async function* generateReplies<K>(
     };
   }
 
-  for (;;) {
+  /** Requests for free slots, as many as one pass reads well; the first that no longer fits waits in `ahead`. */
+  async function take(): Promise<Active<K>[]> {
+    const taken: Active<K>[] = [];
+    let longest = 0;
     for (let slot = 0; slot < engine.slots && !exhausted; slot++) {
       if (active.has(slot)) continue;
-      const step = await source.next();
-      if (step.done === true) {
-        exhausted = true;
-        break;
+      if (ahead === undefined) {
+        const step = await source.next();
+        exhausted = step.done === true;
+        if (step.done === true) break;
+        ahead = step.value;
       }
-      const request = step.value;
-      const began = performance.now();
-      const reply: Active<K> = {
+      longest = Math.max(longest, ahead.ids.length);
+      if (taken.length > 0 && longest * (taken.length + 1) > prefillTokens) break;
+      const request = ahead;
+      ahead = undefined;
+      taken.push({
         request,
         slot,
         ids: [],
@@ -126,16 +137,28 @@ export async function* generateReplies<K>(
         dice: random(options.seed, `reply ${position++}`),
         decoder: renderer.tokenizer.stream(),
         filter: stopFilter(options.stopStrings),
-        began,
+        began: performance.now(),
         firstTokenSeconds: 0,
         text: "",
         next: 0,
-      };
-      const next = await engine.prefill(slot, request.ids, wantLogits, signal);
-      reply.firstTokenSeconds = (performance.now() - began) / 1000;
-      active.set(slot, reply);
-      yield* tell(reply, choose(reply, next));
-      if (!active.has(slot)) slot -= 1;
+      });
+    }
+    return taken;
+  }
+
+  // A few slots are filled together, since one pass over the weights then serves several prompts.
+  const together = Math.ceil(engine.slots / 8);
+  for (;;) {
+    while (engine.slots - active.size >= together || active.size === 0) {
+      const taken = await take();
+      if (taken.length === 0) break;
+      const prompts = taken.map(({ slot, request }) => ({ slot, ids: request.ids }));
+      const nexts = await engine.prefill(prompts, wantLogits, signal);
+      for (const [i, reply] of taken.entries()) {
+        reply.firstTokenSeconds = (performance.now() - reply.began) / 1000;
+        active.set(reply.slot, reply);
+        yield* tell(reply, choose(reply, nexts[i]!));
+      }
     }
     if (active.size === 0) return;
     const replies = [...active.values()];

@@ -148,7 +148,8 @@ describe("replies on an engine that recites", () => {
 
   /** An engine that answers prompt [n, …] with script n, and checks that its slots are used as they must be. */
   function reciter(scripts: readonly (readonly number[])[], slots: number, capacity = 100) {
-    const state: { script: readonly number[]; at: number; length: number; fed: number[] }[] = [];
+    const state: ({ script: readonly number[]; at: number; length: number; fed: number[] } | undefined)[] =
+      [];
     const log: string[] = [];
     const next = (slot: number, wantLogits: boolean) => {
       const { script, at } = state[slot]!;
@@ -161,11 +162,18 @@ describe("replies on an engine that recites", () => {
     const engine: GenerationEngine = {
       slots,
       capacity,
-      prefill: async (slot, ids, wantLogits, signal) => {
+      prefill: async (prompts, wantLogits, signal) => {
         signal?.throwIfAborted();
-        state[slot] = { script: scripts[ids[0]!]!, at: 0, length: ids.length, fed: [] };
-        log.push(`prompt ${ids[0]} in ${slot}`);
-        return next(slot, wantLogits);
+        log.push(`prompts ${prompts.map(({ slot, ids }) => `${ids[0]} in ${slot}`).join()}`);
+        return prompts.map(({ slot, ids }) => {
+          expect(state[slot]).toBeUndefined();
+          state[slot] = { script: scripts[ids[0]!]!, at: 0, length: ids.length, fed: [] };
+          return next(slot, wantLogits);
+        });
+      },
+      release: (slot) => {
+        log.push(`slot ${slot} ends`);
+        state[slot] = undefined;
       },
       decode: async (steps, wantLogits, signal) => {
         signal?.throwIfAborted();
@@ -250,13 +258,41 @@ describe("replies on an engine that recites", () => {
     expect(order).toEqual([1, 0, 2, 3]);
     expect(log).toMatchInlineSnapshot(`
       [
-        "prompt 0 in 0",
-        "prompt 1 in 1",
+        "prompts 0 in 0,1 in 1",
         "decode 0,1",
-        "prompt 2 in 1",
+        "slot 1 ends",
+        "prompts 2 in 1",
         "decode 0,1",
-        "prompt 3 in 0",
+        "slot 0 ends",
+        "slot 1 ends",
+        "prompts 3 in 0",
         "decode 0",
+        "slot 0 ends",
+      ]
+    `);
+  });
+
+  test("slots are filled together, as many prompts as one pass reads well, whatever their order", async () => {
+    const lengths = [...Array.from({ length: 24 }, () => 40), 700, 700, 30, 30];
+    const scripts = lengths.map((_, i) => [...tokenizer.encode("abcdefgh".slice(0, 1 + (i % 8))), endId]);
+    const { engine, log } = reciter(scripts, 24, 1000);
+    const requests = lengths.map((length, key) => ({ key, ids: [key, ...Array(length - 1).fill(7)] }));
+    const seen: number[] = [];
+    for await (const event of generateReplies(engine, renderer, requests, options))
+      if (event.type === "reply") {
+        seen.push(event.key);
+        expect(event.text).toBe("abcdefgh".slice(0, 1 + (event.key % 8)));
+      }
+    expect(seen.toSorted((a, b) => a - b)).toEqual(lengths.map((_, i) => i));
+    const passes = log.filter((line) => line.startsWith("prompts")).map((line) => line.split(",").length);
+    // 24 prompts of 40 tokens are too many for one pass of 768, and a prompt of 700 goes alone.
+    expect(passes).toMatchInlineSnapshot(`
+      [
+        19,
+        5,
+        1,
+        1,
+        2,
       ]
     `);
   });

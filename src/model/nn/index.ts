@@ -4,7 +4,7 @@ export type { AttentionShape } from "./attention.ts";
 export { blockLinear } from "./block-linear.ts";
 export type { Backward } from "./block-linear.ts";
 export { calibrating, int8Linear, smoothingName } from "./int8.ts";
-export { linear, lora } from "./linear.ts";
+export { fewRowsLinear, linear, lora } from "./linear.ts";
 export type { Linear, LoraOptions } from "./linear.ts";
 export { crossEntropy } from "./loss.ts";
 export type { LossTargets } from "./loss.ts";
