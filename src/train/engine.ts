@@ -80,7 +80,8 @@ export async function trainingEngine(
   const { layout, adapter, queryChunks, lossChunks } = options;
   const dropout = adapter === undefined ? 0 : byteProbability(options.dropout);
   const { base = "float32" } = options;
-  const shared = { layout, base, ...(adapter === undefined ? {} : { adapter }), queryChunks, lossChunks };
+  const frozen = model.frozen === undefined ? {} : { frozen: model.frozen };
+  const shared = { layout, base, ...frozen, ...(adapter === undefined ? {} : { adapter }), queryChunks, lossChunks };
   const { neftune = 0, rateFactors } = options;
   const noise = neftune === 0 ? undefined : embeddingNoise(options.seed, neftune, spec.hiddenSize);
   const step = await runtime.compile(

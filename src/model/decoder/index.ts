@@ -3,6 +3,8 @@ export { decoder, embeddings, finalNorm, vocabularyTable } from "./decoder.ts";
 export type { DecoderOptions, FlatInputs, Recompute } from "./decoder.ts";
 export { causalMask, flatBatch } from "./flat-batch.ts";
 export type { FlatBatch, Sequence } from "./flat-batch.ts";
+export { frozenBytes, frozenFormats, loadFrozenModel } from "./frozen-base.ts";
+export type { FrozenBase, FrozenBytes } from "./frozen-base.ts";
 export { batchInputs, dropoutPrefix, lossGraph } from "./loss-graph.ts";
 export type { AdapterOptions, LossGraphOptions } from "./loss-graph.ts";
 export { specFromConfig } from "./model-spec-config.ts";

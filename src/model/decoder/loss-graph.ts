@@ -33,6 +33,8 @@ export interface LossGraphOptions {
   readonly adapter?: AdapterOptions;
   /** How the frozen linear layers compute; float32 when absent. */
   readonly base?: "float32" | "int8";
+  /** The frozen linear layer of a model that brings its own; wins over `base`. */
+  readonly frozen?: Linear;
   /** Whether LoRA's input passes through dropout, whose keep masks arrive as inputs `dropout:<path>`. */
   readonly dropout?: number;
   /** Whether noise is added to the embeddings; it arrives as the input `embeddingNoise` [T, D]. */
@@ -121,11 +123,15 @@ function trainedOrFrozen(trainable: ReadonlyMap<string, Value>, frozen: WeightSo
   return (name, shape, dtype) => trainable.get(name) ?? frozen(name, shape, dtype);
 }
 
-function adaptedLinear({ adapter, base = "float32", dropout = 0 }: LossGraphOptions): Linear {
-  const frozen = base === "int8" ? int8Linear : linear;
+function adaptedLinear({
+  adapter,
+  base = "float32",
+  frozen = base === "int8" ? int8Linear : linear,
+  dropout = 0,
+}: LossGraphOptions): Linear {
   if (adapter === undefined) return frozen;
   if (dropout > 0) return lora(frozen, { ...adapter, merged: false, dropout: dropoutOf(dropout) });
-  return lora(frozen, { ...adapter, merged: base === "float32" });
+  return lora(frozen, { ...adapter, merged: frozen === linear });
 }
 
 /** Inverted dropout with a keep mask fed from outside, so that the host's counter decides it and a resume repeats it. */

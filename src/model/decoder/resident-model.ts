@@ -1,6 +1,6 @@
 /** A model whose weights live with a runtime, shared by training, evaluation and generation. */
 import type { DeviceTensor, Feed, Runtime } from "../../compute/runtime/index.ts";
-import { rotaryTables } from "../nn/index.ts";
+import { type Linear, rotaryTables } from "../nn/index.ts";
 import type { WeightStore } from "../weights/index.ts";
 import { expectedWeights } from "./model-spec-weights.ts";
 import { type ModelSpec, ropeFrequencies } from "./model-spec.ts";
@@ -8,8 +8,10 @@ import { type ModelSpec, ropeFrequencies } from "./model-spec.ts";
 export interface ResidentModel {
   readonly spec: ModelSpec;
   readonly runtime: Runtime;
-  /** By checkpoint name; float32. */
+  /** By checkpoint name; float32 but for those that `frozen` reads. */
   readonly weights: ReadonlyMap<string, DeviceTensor>;
+  /** The linear layer that understands how the weights are held; absent: the plain one. */
+  readonly frozen?: Linear;
   /** The resident weights among `inputs`, and rotary tables that reach `positions`. */
   feeds(inputs: readonly string[], positions: number): Promise<Record<string, Feed>>;
 }
@@ -34,6 +36,7 @@ export function residentModel(
   runtime: Runtime,
   spec: ModelSpec,
   weights: ReadonlyMap<string, DeviceTensor>,
+  frozen?: Linear,
 ): ResidentModel {
   let reach = 0;
   let rotaryCos: DeviceTensor | undefined;
@@ -42,6 +45,7 @@ export function residentModel(
     spec,
     runtime,
     weights,
+    ...(frozen === undefined ? {} : { frozen }),
     feeds: async (inputs, positions) => {
       if (positions > reach) {
         // Doubled, so that slowly growing sequences do not make a table each.

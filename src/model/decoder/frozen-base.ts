@@ -1,0 +1,186 @@
+/** A model whose frozen linear layers are held in fewer bits: read weight by weight, never as floats all together. */
+import type { DeviceTensor, Runtime } from "../../compute/runtime/index.ts";
+import {
+  type BlockFormat,
+  type BlockTensor,
+  type Tensor,
+  blockBytes,
+  dequantiseBlocks,
+  elementCount,
+  fitsBlocks,
+  float32,
+  quantiseBlocks,
+  quantisedFormat,
+  tensor,
+} from "../../compute/tensor/index.ts";
+import { UserError } from "../../util/index.ts";
+import { type Backward, blockLinear } from "../nn/index.ts";
+import { type WeightStore, storedBlockFormat, storedBlockTypes, storedBlocks } from "../weights/index.ts";
+import { expectedWeights, linearLayers } from "./model-spec-weights.ts";
+import type { ModelSpec } from "./model-spec.ts";
+import { quantiseRows } from "./quantise.ts";
+import { type ResidentModel, residentModel } from "./resident-model.ts";
+
+export interface FrozenBase {
+  /** `stored`: the blocks of a GGUF file as they are. */
+  readonly base: "float32" | "int4" | "nf4" | "stored";
+  /** `int8` keeps a copy of each weight in 8 bits by row for the backward product. */
+  readonly backward: Backward;
+  /** Neighbours in a row that share a scale, for int4 and nf4: a power of two from 16 on. */
+  readonly blockSize: number;
+}
+
+/** Such as `model.layers.0.mlp.up_proj`, of every linear layer. */
+export function linearPaths(spec: ModelSpec): ReadonlySet<string> {
+  return new Set(
+    Array.from({ length: spec.layers }, (_, layer) =>
+      linearLayers(spec).map(({ name }) => `model.layers.${layer}.${name}`),
+    ).flat(),
+  );
+}
+
+/** The format that each linear layer is going to have, by path; plain float32 ones are absent. A misfit is a `UserError`. */
+export function frozenFormats(
+  spec: ModelSpec,
+  store: Pick<WeightStore, "info">,
+  { base, blockSize }: FrozenBase,
+): ReadonlyMap<string, BlockFormat> {
+  const formats = new Map<string, BlockFormat>();
+  if (base === "float32") return formats;
+  const storages = new Set<string>();
+  for (const path of linearPaths(spec)) {
+    const { storage, shape } = store.info(`${path}.weight`);
+    storages.add(storage);
+    const format =
+      base === "stored"
+        ? storedBlockFormat(storage)
+        : quantisedFormat(base === "nf4" ? "nf4" : "symmetric", blockSize);
+    if (format === undefined) continue;
+    if (!fitsBlocks(shape[1]!, format)) throw misfit(spec, path, shape[1]!, blockSize);
+    formats.set(path, format);
+  }
+  if (formats.size > 0) return formats;
+  throw new UserError(
+    `training.base is stored, but the linear layers are stored as ${[...storages].join(", ")}, not in blocks`,
+    {
+      next: `Take a GGUF file in one of ${storedBlockTypes.join(", ")}, or set training.base to int4, nf4 or int8.`,
+    },
+  );
+}
+
+function misfit(spec: ModelSpec, path: string, columns: number, blockSize: number): UserError {
+  const fitting = [128, 64, 32, 16].filter((size) =>
+    linearLayers(spec).every(({ shape }) => shape[1]! % size === 0),
+  );
+  return new UserError(
+    `training.blockSize is ${blockSize}, but the rows of ${path} have ${columns} elements, not a multiple of it`,
+    {
+      next:
+        fitting.length === 0
+          ? "Set training.base to int8 or float32."
+          : `Try training.blockSize=${fitting[0]}.`,
+    },
+  );
+}
+
+export interface FrozenBytes {
+  /** All weights as they are held. */
+  readonly weights: number;
+  /** The largest layer as floats, forward and backward: what is formed and let go again. */
+  readonly scratch: number;
+}
+
+/** Bytes of a model so held, embeddings and norms in float32 included; what does not fit is a `UserError`. */
+export function frozenBytes(
+  spec: ModelSpec,
+  store: Pick<WeightStore, "info">,
+  options: FrozenBase,
+): FrozenBytes {
+  const formats = frozenFormats(spec, store, options);
+  const paths = linearPaths(spec);
+  let [weights, largest] = [0, 0];
+  for (const { name, shape } of expectedWeights(spec)) {
+    const path = name.slice(0, -".weight".length);
+    const elements = elementCount(shape);
+    const format = paths.has(path) ? formats.get(path) : undefined;
+    weights += format === undefined ? 4 * elements : blockBytes(format, elements);
+    if (format !== undefined) largest = Math.max(largest, elements);
+    if (paths.has(path) && options.backward === "int8") weights += elements + 4 * shape[0]!;
+  }
+  return { weights, scratch: 2 * 4 * largest };
+}
+
+/** Reads every weight and uploads it in the form that `options` name; `onWeight` is told after each. */
+export async function loadFrozenModel(
+  runtime: Runtime,
+  spec: ModelSpec,
+  store: WeightStore,
+  options: FrozenBase,
+  onWeight?: (done: number, total: number) => void,
+): Promise<ResidentModel> {
+  const formats = frozenFormats(spec, store, options);
+  const paths = linearPaths(spec);
+  const weights = new Map<string, DeviceTensor>();
+  const hold = async (name: string, content: Tensor): Promise<void> => {
+    weights.set(name, await runtime.upload(content, { transfer: true }));
+  };
+  const expected = expectedWeights(spec);
+  for (const [done, { name }] of expected.entries()) {
+    const path = name.slice(0, -".weight".length);
+    const format = formats.get(path);
+    const blocks =
+      format === undefined
+        ? undefined
+        : options.base === "stored"
+          ? storedBlocks(await store.readRaw(name))!
+          : quantised(await store.read(name), format);
+    const values = blocks === undefined ? await store.read(name) : undefined;
+    if (options.backward === "int8" && paths.has(path)) {
+      const floats = values?.data ?? dequantiseBlocks(blocks!);
+      for (const [part, content] of backwardCopy(floats, store.info(name).shape))
+        await hold(`${path}.${part}`, content);
+    }
+    if (values !== undefined) await hold(name, values);
+    else for (const [part, content] of blockTensors(blocks!)) await hold(`${name}.${part}`, content);
+    onWeight?.(done + 1, expected.length);
+  }
+  const plain = formats.size === 0 && options.backward === "float32";
+  return residentModel(runtime, spec, weights, plain ? undefined : blockLinear(formats, options.backward));
+}
+
+function quantised({ shape, data }: Tensor<"float32">, { code, block }: BlockFormat): BlockTensor {
+  return quantiseBlocks(data, shape, code === "nf4" ? "nf4" : "symmetric", block);
+}
+
+/** The inputs that a layer in blocks reads, by the ending of their names. */
+export function blockTensors({
+  format,
+  codes,
+  scale,
+  minimum,
+}: BlockTensor): readonly (readonly [string, Tensor])[] {
+  const { bits, block, span } = format;
+  return [
+    [
+      "codes",
+      codes instanceof Int8Array
+        ? tensor("int8", [scale.length, block], codes)
+        : tensor("uint8", [(codes.length * 8) / bits / span, span / 2], codes),
+    ],
+    ["scale", float32([scale.length], scale)],
+    ...(minimum === undefined ? [] : [["minimum", float32([minimum.length, 1], minimum)] as const]),
+  ];
+}
+
+/** The 8-bit copy that `int8BackwardProduct` reads. */
+export function backwardCopy(
+  values: Float32Array,
+  shape: readonly number[],
+): readonly (readonly [string, Tensor])[] {
+  const columns = shape[1]!;
+  const { codes, scale } = quantiseRows(values, columns, new Float32Array(columns).fill(1));
+  return [
+    ["backward.int8", tensor("int8", shape, codes)],
+    ["backward.scale", float32([scale.length], scale)],
+  ];
+}
