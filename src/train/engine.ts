@@ -12,6 +12,7 @@ import {
   dropoutPrefix,
   flatBatch,
   lossGraph,
+  readsSelected,
 } from "../model/decoder/index.ts";
 import type { ParameterLayout } from "../model/nn/index.ts";
 import { byteProbability, dropoutMasks } from "./dropout.ts";
@@ -81,7 +82,14 @@ export async function trainingEngine(
   const dropout = adapter === undefined ? 0 : byteProbability(options.dropout);
   const { base = "float32" } = options;
   const frozen = model.frozen === undefined ? {} : { frozen: model.frozen };
-  const shared = { layout, base, ...frozen, ...(adapter === undefined ? {} : { adapter }), queryChunks, lossChunks };
+  const shared = {
+    layout,
+    base,
+    ...frozen,
+    ...(adapter === undefined ? {} : { adapter }),
+    queryChunks,
+    lossChunks,
+  };
   const { neftune = 0, rateFactors } = options;
   const noise = neftune === 0 ? undefined : embeddingNoise(options.seed, neftune, spec.hiddenSize);
   const step = await runtime.compile(
@@ -115,7 +123,7 @@ export async function trainingEngine(
     gradient = next;
   };
   const batchFeeds = async (program: Program, batch: FlatBatch, lossScale: number) => ({
-    ...(await model.feeds(program.inputs, batch.feeds["positions"]!.shape[1]!)),
+    ...(await model.feeds(program.inputs, batch.longest)),
     ...batch.feeds,
     parameters,
     lossScale: scalar(lossScale),
@@ -126,7 +134,12 @@ export async function trainingEngine(
   return {
     accumulate: async (sequences, lossScale, draw, signal) => {
       const batch = flatBatch(sequences, spec, options);
-      const keep = new Map([...dropoutWidths].map(([name, width]) => [name, [batch.tokens, width] as const]));
+      const keep = new Map(
+        [...dropoutWidths].map(([name, width]) => {
+          const selected = readsSelected(spec, name.slice(dropoutPrefix.length));
+          return [name, [selected ? batch.rows : batch.tokens, width] as const];
+        }),
+      );
       const { outputs, kept } = await step.run(
         {
           ...(await batchFeeds(step, batch, lossScale)),

@@ -140,13 +140,13 @@ describe("NEFTune", () => {
     });
     await using program = await runtime.compile(graph);
     const sequences = want.batches[0]!.map(row);
-    const { feeds, tokens } = flatBatch(sequences, spec, { queryChunks: 1, lossChunks: 1 });
+    const { feeds, tokens, longest } = flatBatch(sequences, spec, { queryChunks: 1, lossChunks: 1 });
     const noise = want.batches[0]!.flatMap((i) => {
       const size = file.rows[i]!.length * spec.hiddenSize;
       return Array.from(uniform(`noise 0 ${i}`, size), (u) => (u * want.alpha) / Math.sqrt(size));
     });
     const { outputs } = await program.run({
-      ...(await model.feeds(program.inputs, feeds["positions"]!.shape[1]!)),
+      ...(await model.feeds(program.inputs, longest)),
       ...feeds,
       parameters: float32([loraLayout.size], initialOf(loraLayout)),
       gradientSum: zeros("float32", [loraLayout.size]),

@@ -62,10 +62,23 @@ export function encodeModel(graph: Graph, options: EncodeOptions = {}): EncodedM
     initializers,
     inputs: graph.inputs.map((value) => valueMessage(nameOf(value), value, parameter)),
     outputs: [...graph.outputs].map(([name, value]) => valueMessage(name, value, parameter)),
+    results: reshaped(graph).map((value) => valueMessage(nameOf(value), value, parameter)),
     metadata: Object.entries(metadata),
   });
   const model = message.join();
   return external === undefined ? { model } : { model, external };
+}
+
+/**
+ * The results of Reshape with open sizes: onnxruntime loses track of them at a -1, and then no longer fuses a product
+ * with the sum that follows it.
+ */
+function reshaped(graph: Graph): readonly Value[] {
+  const outputs = new Set(graph.outputs.values());
+  return graph.nodes
+    .filter(({ op }) => op === "Reshape")
+    .map((node) => node.outputs[0]!)
+    .filter((value) => !outputs.has(value) && value.shape.some((dim) => typeof dim === "string"));
 }
 
 function lower<K extends Op>(

@@ -70,7 +70,7 @@ function tensorHead(name: string, tensor: Tensor): ProtobufWriter {
   return message.int(2, dtypes[tensor.dtype].onnx).string(8, name);
 }
 
-/** ValueInfoProto of an input or output; `parameter` names a size that is not a number. */
+/** ValueInfoProto of an input, output or result; `parameter` names a size that is not a number. */
 export function valueMessage(name: string, value: Value, parameter: (dim: Dim) => string): ProtobufWriter {
   const shape = new ProtobufWriter();
   for (const dim of value.shape) {
@@ -86,6 +86,8 @@ export interface ModelParts {
   readonly initializers: readonly ProtobufWriter[];
   readonly inputs: readonly ProtobufWriter[];
   readonly outputs: readonly ProtobufWriter[];
+  /** Shapes of results that a reader could not infer. */
+  readonly results: readonly ProtobufWriter[];
   /** Key and value pairs for `metadata_props`. */
   readonly metadata: readonly (readonly [string, string])[];
 }
@@ -98,6 +100,7 @@ export function modelMessage(parts: ModelParts): ProtobufWriter {
   for (const initializer of parts.initializers) graph.message(5, initializer);
   for (const input of parts.inputs) graph.message(11, input);
   for (const output of parts.outputs) graph.message(12, output);
+  for (const result of parts.results) graph.message(13, result);
   const model = new ProtobufWriter(1 << 16).int(1, IR_VERSION).string(2, "attune").message(7, graph);
   model.message(8, new ProtobufWriter().string(1, "").int(2, OPSET));
   model.message(8, new ProtobufWriter().string(1, "com.microsoft").int(2, 1));

@@ -1,18 +1,22 @@
 /** Teacher-forced losses of every reply, token by token: forward only, folded rows, no [tokens, V] matrix kept. */
 import { type Graph, GraphBuilder, type Value } from "../../compute/graph/index.ts";
-import type { DeviceTensor, Program } from "../../compute/runtime/index.ts";
-import { float32 } from "../../compute/tensor/index.ts";
+import type { Program } from "../../compute/runtime/index.ts";
 import { type FeedSequence, microBatches } from "../../data/feed/index.ts";
 import {
+  type AdapterUse,
   type ModelSpec,
+  type ResidentAdapter,
   type ResidentModel,
+  adapterLinear,
   batchInputs,
   decoder,
   finalNorm,
   flatBatch,
+  noAdapter,
+  residentAdapter,
   vocabularyTable,
 } from "../../model/decoder/index.ts";
-import { type Linear, inputWeights, linear, lora, scope } from "../../model/nn/index.ts";
+import { inputWeights, linear, scope } from "../../model/nn/index.ts";
 import type { Adapter } from "../../model/weights/index.ts";
 
 interface GraphShape {
@@ -21,28 +25,25 @@ interface GraphShape {
 }
 
 /**
- * `losses` [R] in nats: −log p of the label of each selected row, from `batchInputs`, `rows` and `labels` [R]; with
- * `adapted`, `lora_A.weight` [R', I] and `lora_B.weight` [O, R'] of those layers, the scale inside B.
+ * `losses` [R] in nats: −log p of the label of each selected row, from `batchInputs`, `rows` and `labels` [R], and
+ * what `AdapterUse` says of an adapter.
  */
 export function tokenLossGraph(
   spec: ModelSpec,
-  adapted: ReadonlySet<string>,
+  use: AdapterUse,
   { queryChunks, lossChunks }: GraphShape,
 ): Graph {
   const g = new GraphBuilder();
   const root = scope(g, inputWeights(g));
   const rows = lossChunks === 1 ? "Q" : `${lossChunks}*Q`;
-  const base: Linear = linear;
-  const hidden = decoder(root, spec, batchInputs(g, spec, queryChunks), {
-    linear:
-      adapted.size === 0
-        ? base
-        : lora(base, { rank: "R", scale: 1, adapts: (path) => adapted.has(path), merged: false }),
+  const selectedRows = g.input("rows", "int64", [rows]);
+  const selected = decoder(root, spec, batchInputs(g, spec, queryChunks), {
+    linear: adapterLinear(linear, use),
     queryChunks,
     recompute: "none",
     trainable: new Map(),
+    select: (x) => g.gather(x, selectedRows),
   });
-  const selected = g.gather(hidden, g.input("rows", "int64", [rows]));
   const table = vocabularyTable(root, spec);
   const normed = finalNorm(root, spec, selected);
   const labels = g.input("labels", "int64", [rows]);
@@ -80,23 +81,17 @@ export function tokenLossMeter(
   // As in training: rows up to 512 run best whole, vocabulary products in chunks of 256 rows.
   const queryChunks = size.longest <= 512 ? 1 : Math.ceil(size.longest / 128);
   const programs = new Map<string, Program>();
-  let adapterFeeds: Record<string, DeviceTensor> = {};
-  let adapted: ReadonlySet<string> = new Set();
-  let adapterKey = "";
+  let changes: ResidentAdapter | undefined;
 
   const programFor = async (lossChunks: number): Promise<Program> => {
-    const key = `${lossChunks} ${adapterKey}`;
+    const key = `${lossChunks} ${changes?.key ?? ""}`;
     const program =
       programs.get(key) ??
-      (await runtime.compile(tokenLossGraph(spec, adapted, { queryChunks, lossChunks }), {
+      (await runtime.compile(tokenLossGraph(spec, changes?.use ?? noAdapter, { queryChunks, lossChunks }), {
         name: "token losses",
       }));
     programs.set(key, program);
     return program;
-  };
-  const releaseAdapter = async (): Promise<void> => {
-    for (const tensor of Object.values(adapterFeeds)) await runtime.release(tensor);
-    adapterFeeds = {};
   };
   return {
     measure: async (sequences, onTokenLoss, signal) => {
@@ -115,8 +110,8 @@ export function tokenLossMeter(
         );
         const { outputs } = await program.run(
           {
-            ...(await model.feeds(program.inputs, batch.feeds["positions"]!.shape[1]!)),
-            ...adapterFeeds,
+            ...(await model.feeds(program.inputs, batch.longest)),
+            ...changes?.feeds,
             ...feeds,
           },
           { fetch: ["losses"], ...(signal === undefined ? {} : { signal }) },
@@ -131,19 +126,11 @@ export function tokenLossMeter(
       }
     },
     useAdapter: async (adapter) => {
-      await releaseAdapter();
-      for (const [path, { a, b, scale }] of adapter?.layers ?? []) {
-        adapterFeeds[`${path}.lora_A.weight`] = await runtime.upload(a);
-        const scaled = b.data.map((value) => value * scale);
-        adapterFeeds[`${path}.lora_B.weight`] = await runtime.upload(float32(b.shape, scaled), {
-          transfer: true,
-        });
-      }
-      adapted = new Set(adapter?.layers.keys());
-      adapterKey = [...adapted].sort().join(" ");
+      await changes?.release();
+      changes = await residentAdapter(model, adapter);
     },
     [Symbol.asyncDispose]: async () => {
-      await releaseAdapter();
+      await changes?.release();
       for (const program of programs.values()) await program[Symbol.asyncDispose]();
     },
   };

@@ -7,11 +7,11 @@ import {
   type RotaryTables,
   type Scope,
   attention,
+  joinHeads,
   mlp,
-  padRows,
   rmsNorm,
   rotate,
-  unpadRows,
+  splitHeads,
 } from "../nn/index.ts";
 import type { ModelSpec } from "./model-spec.ts";
 
@@ -19,7 +19,7 @@ import type { ModelSpec } from "./model-spec.ts";
 export interface FlatInputs {
   /** [T] int64 */
   readonly tokenIds: Value;
-  /** [B, S] int64; positions restart in each row. */
+  /** [1, T] int64; positions restart in each row. */
   readonly positions: Value;
   readonly padding: Padding;
   readonly rotary: RotaryTables;
@@ -40,9 +40,14 @@ export interface DecoderOptions {
   readonly embeddingNoise?: Value;
   /** The trainable values by name: a recomputed block must name those it uses. */
   readonly trainable: ReadonlyMap<string, Value>;
+  /**
+   * [T, ·] → [R, ·]: the tokens whose hidden state is wanted. The last block computes nothing else after its
+   * attention. All of them when absent.
+   */
+  readonly select?: (x: Value) => Value;
 }
 
-/** Token ids → the hidden state before the final norm, [T, D]. */
+/** Token ids → the hidden state before the final norm, [T, D], or [R, D] of the selected tokens. */
 export function decoder(root: Scope, spec: ModelSpec, inputs: FlatInputs, options: DecoderOptions): Value {
   const model = root.at("model");
   const { g } = root;
@@ -50,7 +55,8 @@ export function decoder(root: Scope, spec: ModelSpec, inputs: FlatInputs, option
   if (options.embeddingNoise !== undefined) x = g.add(x, options.embeddingNoise);
   for (let layer = 0; layer < spec.layers; layer++) {
     const scope = model.at("layers").at(layer);
-    const block = (x: Value): Value => decoderBlock(scope, spec, layer, x, inputs, options);
+    const select = layer === spec.layers - 1 ? options.select : undefined;
+    const block = (x: Value): Value => decoderBlock(scope, spec, layer, x, inputs, options, select);
     if (options.recompute === "none") {
       x = block(x);
       continue;
@@ -87,62 +93,55 @@ function decoderBlock(
   layer: number,
   x: Value,
   inputs: FlatInputs,
-  options: DecoderOptions,
+  { linear, queryChunks }: DecoderOptions,
+  select: (x: Value) => Value = (x) => x,
 ): Value {
   const { g } = scope;
-  const attended = selfAttention(
-    scope.at("self_attn"),
-    spec,
-    layer,
-    rmsNorm(scope.at("input_layernorm"), x, spec.normEpsilon),
-    inputs,
-    options,
-  );
-  const middle = g.add(x, attended);
-  const normed = rmsNorm(scope.at("post_attention_layernorm"), middle, spec.normEpsilon);
-  return g.add(middle, mlp(scope.at("mlp"), normed, options.linear, spec.mlpWidth, spec.mlpBias));
+  const normed = rmsNorm(scope.at("input_layernorm"), x, spec.normEpsilon);
+  const attentionScope = scope.at("self_attn");
+  const context = select(selfAttention(attentionScope, spec, layer, normed, inputs, linear, queryChunks));
+  const attended = linear(attentionScope.at("o_proj"), context, spec.hiddenSize, spec.attentionBias.output);
+  const middle = g.add(select(x), attended);
+  const middleNormed = rmsNorm(scope.at("post_attention_layernorm"), middle, spec.normEpsilon);
+  return g.add(middle, mlp(scope.at("mlp"), middleNormed, linear, spec.mlpWidth, spec.mlpBias));
 }
 
+/** x [T, D] → what the heads saw, [T, H·E], before the output projection. */
 function selfAttention(
   scope: Scope,
   spec: ModelSpec,
   layer: number,
   x: Value,
-  inputs: FlatInputs,
-  { linear, queryChunks }: DecoderOptions,
+  { padding, positions, rotary, causalMask, slidingMask }: FlatInputs,
+  linear: Linear,
+  queryChunks: number,
 ): Value {
   const { g } = scope;
-  const { heads, kvHeads, headWidth, attentionBias } = spec;
+  const { heads, kvHeads, headWidth } = spec;
+  const { queryPlaces, queryTokens, keyPlaces, keyTokens } = padding;
   const project = (part: string, count: number): Value =>
-    linear(scope.at(part), x, count * headWidth, attentionBias.qkv);
+    linear(scope.at(part), x, count * headWidth, spec.attentionBias.qkv);
   const headNorm = (part: string, projected: Value, count: number): Value => {
     if (!spec.qkNorm) return projected;
     const tokens = projected.shape[0]!;
     const perHead = g.reshape(projected, [tokens, count, headWidth]);
     return g.reshape(rmsNorm(scope.at(part), perHead, spec.normEpsilon), [tokens, count * headWidth]);
   };
-  const place = (projected: Value): Value => padRows(g, projected, inputs.padding);
-  const q = rotate(
+  const rotated = (projected: Value, count: number): Value => {
+    const row = g.reshape(projected, [1, ...projected.shape]);
+    return g.reshape(rotate(g, row, positions, rotary, count), projected.shape);
+  };
+  const q = rotated(headNorm("q_norm", project("q_proj", heads), heads), heads);
+  const k = rotated(headNorm("k_norm", project("k_proj", kvHeads), kvHeads), kvHeads);
+  const context = attention(
     g,
-    place(headNorm("q_norm", project("q_proj", heads), heads)),
-    inputs.positions,
-    inputs.rotary,
-    heads,
+    [
+      splitHeads(g, q, queryPlaces, queryTokens),
+      splitHeads(g, k, keyPlaces, keyTokens),
+      splitHeads(g, project("v_proj", kvHeads), keyPlaces, keyTokens),
+    ],
+    spec.layerAttention[layer] === "sliding" ? slidingMask! : causalMask,
+    queryChunks,
   );
-  const k = rotate(
-    g,
-    place(headNorm("k_norm", project("k_proj", kvHeads), kvHeads)),
-    inputs.positions,
-    inputs.rotary,
-    kvHeads,
-  );
-  const v = place(project("v_proj", kvHeads));
-  const mask = spec.layerAttention[layer] === "sliding" ? inputs.slidingMask! : inputs.causalMask;
-  const context = attention(g, [q, k, v], mask, { heads, kvHeads, headWidth, chunks: queryChunks });
-  return linear(
-    scope.at("o_proj"),
-    unpadRows(g, context, inputs.padding),
-    spec.hiddenSize,
-    attentionBias.output,
-  );
+  return joinHeads(g, context, queryPlaces, queryTokens, padding.real);
 }

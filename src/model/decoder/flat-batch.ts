@@ -15,6 +15,10 @@ export interface FlatBatch {
   readonly tokens: number;
   /** Targets with a weight above 0. */
   readonly supervised: number;
+  /** R: those, rounded up to whole loss chunks. */
+  readonly rows: number;
+  /** S, rounded up to whole query chunks. */
+  readonly longest: number;
 }
 
 /** Added to the scores of pairs that must not see each other; far below any real score, and finite. */
@@ -26,7 +30,7 @@ const hidden = -1e9;
  */
 export function flatBatch(
   sequences: readonly Sequence[],
-  spec: Pick<ModelSpec, "slidingWindow" | "layerAttention">,
+  spec: Pick<ModelSpec, "slidingWindow" | "layerAttention" | "heads" | "kvHeads">,
   chunks: { readonly queryChunks: number; readonly lossChunks: number },
 ): FlatBatch {
   const lengths = sequences.map(({ ids }) => ids.length);
@@ -34,24 +38,22 @@ export function flatBatch(
   const batch = sequences.length;
   const length = roundUp(Math.max(...lengths), chunks.queryChunks);
   const tokenIds = new BigInt64Array(tokens);
-  const placeIndex = new BigInt64Array(tokens);
   const rowOfToken = new BigInt64Array(tokens);
   const tokenSelected = new Float32Array(tokens);
-  const positions = new BigInt64Array(batch * length);
-  const padIndex = new BigInt64Array(batch * length);
-  const padMask = new Float32Array(batch * length);
+  const positions = new BigInt64Array(tokens);
+  const tokenAt = new Int32Array(batch * length);
+  const real = new Float32Array(batch * length);
   const rows: number[] = [];
   const labels: number[] = [];
   const weights: number[] = [];
   let token = 0;
   sequences.forEach((sequence, b) => {
-    for (let s = 0; s < length; s++) positions[b * length + s] = BigInt(s);
     for (let s = 0; s < sequence.ids.length; s++, token++) {
       const place = b * length + s;
       tokenIds[token] = BigInt(sequence.ids[s]!);
-      placeIndex[token] = BigInt(place);
-      padIndex[place] = BigInt(token);
-      padMask[place] = 1;
+      positions[token] = BigInt(s);
+      tokenAt[place] = token;
+      real[place] = 1;
       const weight = sequence.weights[s + 1] ?? 0;
       if (weight > 0) {
         rowOfToken[token] = BigInt(rows.length);
@@ -74,12 +76,14 @@ export function flatBatch(
   return {
     feeds: {
       tokenIds: tensor("int64", [tokens], tokenIds),
-      placeIndex: tensor("int64", [tokens], placeIndex),
       rowOfToken: tensor("int64", [tokens], rowOfToken),
       tokenSelected: float32([tokens, 1], tokenSelected),
-      positions: tensor("int64", [batch, length], positions),
-      padIndex: tensor("int64", [batch, length], padIndex),
-      padMask: float32([batch, length, 1], padMask),
+      positions: tensor("int64", [1, tokens], positions),
+      ...headIndices("query", spec.heads, tokenAt, real, [batch, length]),
+      ...(spec.heads === spec.kvHeads
+        ? {}
+        : headIndices("key", spec.kvHeads, tokenAt, real, [batch, length])),
+      real: float32([batch, 1, length, 1], real),
       rows: tensor("int64", [rowCount], integers(rows)),
       labels: tensor("int64", [rowCount], integers(labels)),
       rowWeights: float32([rowCount], rowWeights),
@@ -90,6 +94,35 @@ export function flatBatch(
     },
     tokens,
     supervised,
+    rows: rowCount,
+    longest: length,
+  };
+}
+
+/** `${name}Places` [B, N, S] and `${name}Tokens` [T, N]: where each of N heads stands in the flat layout and in the padded view. */
+function headIndices(
+  name: string,
+  count: number,
+  tokenAt: Int32Array,
+  real: Float32Array,
+  [batch, length]: readonly [number, number],
+): Record<string, Tensor> {
+  const tokens = real.reduce((sum, one) => sum + one, 0);
+  const places = new BigInt64Array(batch * count * length);
+  const back = new BigInt64Array(tokens * count);
+  for (let b = 0; b < batch; b++) {
+    for (let s = 0; s < length; s++) {
+      const token = tokenAt[b * length + s]!;
+      for (let n = 0; n < count; n++) {
+        const place = (b * count + n) * length + s;
+        places[place] = BigInt(token * count + n);
+        if (real[b * length + s] === 1) back[token * count + n] = BigInt(place);
+      }
+    }
+  }
+  return {
+    [`${name}Places`]: tensor("int64", [batch, count, length], places),
+    [`${name}Tokens`]: tensor("int64", [tokens, count], back),
   };
 }
 

@@ -48,8 +48,13 @@ export interface LossGraphOptions {
   readonly recompute: Recompute;
 }
 
-/** The prefix of the inputs that carry dropout keep masks. */
+/** The prefix of the inputs that carry dropout keep masks, each of the shape of its layer's input. */
 export const dropoutPrefix = "dropout:";
+
+/** Whether the layer at `path` reads the R selected tokens, as the last block does after its attention, rather than all T. */
+export function readsSelected(spec: ModelSpec, path: string): boolean {
+  return path.startsWith(`model.layers.${spec.layers - 1}.`) && !/\.self_attn\.[qkv]_proj$/.test(path);
+}
 
 /**
  * Inputs beside the weights by name: `parameters` [N], `gradientSum` [N] (with gradients), `lossScale` scalar,
@@ -64,19 +69,20 @@ export function lossGraph(spec: ModelSpec, options: LossGraphOptions): Graph {
   const rows = options.lossChunks === 1 ? "R" : `${options.lossChunks}*Q`;
   const input = (name: string, dtype: "int64" | "float32", shape: Shape): Value =>
     g.input(name, dtype, shape);
-  const hidden = decoder(root, spec, batchInputs(g, spec, options.queryChunks), {
+  const selection = {
+    rows: input("rows", "int64", [rows]),
+    rowOfToken: input("rowOfToken", "int64", ["T"]),
+    tokenSelected: input("tokenSelected", "float32", ["T", 1]),
+  };
+  const selected = decoder(root, spec, batchInputs(g, spec, options.queryChunks), {
     linear: adaptedLinear(options),
     queryChunks: options.queryChunks,
     recompute: options.recompute,
     trainable,
+    select: (x) => selectRows(g, x, selection),
     ...(options.embeddingNoise === true
       ? { embeddingNoise: g.input("embeddingNoise", "float32", ["T", spec.hiddenSize]) }
       : {}),
-  });
-  const selected = selectRows(g, hidden, {
-    rows: input("rows", "int64", [rows]),
-    rowOfToken: input("rowOfToken", "int64", ["T"]),
-    tokenSelected: input("tokenSelected", "float32", ["T", 1]),
   });
   const table = vocabularyTable(root, spec);
   const total = crossEntropy(
@@ -101,13 +107,19 @@ export function batchInputs(g: GraphBuilder, spec: ModelSpec, queryChunks: numbe
   const length = queryChunks === 1 ? "S" : `${queryChunks}*C`;
   const half = spec.headWidth / 2;
   const sliding = spec.layerAttention.includes("sliding");
+  const places = (name: string, count: number): Value => g.input(name, "int64", ["B", count, length]);
+  const tokens = (name: string, count: number): Value => g.input(name, "int64", ["T", count]);
+  const [queryPlaces, queryTokens] = [places("queryPlaces", spec.heads), tokens("queryTokens", spec.heads)];
+  const alike = spec.heads === spec.kvHeads;
   return {
     tokenIds: g.input("tokenIds", "int64", ["T"]),
-    positions: g.input("positions", "int64", ["B", length]),
+    positions: g.input("positions", "int64", [1, "T"]),
     padding: {
-      padIndex: g.input("padIndex", "int64", ["B", length]),
-      padMask: g.input("padMask", "float32", ["B", length, 1]),
-      placeIndex: g.input("placeIndex", "int64", ["T"]),
+      queryPlaces,
+      queryTokens,
+      keyPlaces: alike ? queryPlaces : places("keyPlaces", spec.kvHeads),
+      keyTokens: alike ? queryTokens : tokens("keyTokens", spec.kvHeads),
+      real: g.input("real", "float32", ["B", 1, length, 1]),
     },
     rotary: {
       cos: g.input("rotaryCos", "float32", ["P", half]),

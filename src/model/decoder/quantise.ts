@@ -114,8 +114,8 @@ async function inputMaxima(
     trainable: new Map(),
   });
   await using program = await model.runtime.compile(g.build(), { name: "calibration" });
-  const { feeds } = flatBatch(sequences, model.spec, chunks);
-  const all = { ...(await model.feeds(program.inputs, feeds["positions"]!.shape[1]!)), ...feeds };
+  const { feeds, longest } = flatBatch(sequences, model.spec, chunks);
+  const all = { ...(await model.feeds(program.inputs, longest)), ...feeds };
   const wanted = Object.fromEntries(Object.entries(all).filter(([name]) => program.inputs.includes(name)));
   const { outputs } = await program.run(wanted);
   return new Map(names.map((name) => [name, outputs[name]!.data as Float32Array]));

@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Runtime, onnxRuntime } from "../../compute/runtime/index.ts";
 import { type Tensor, elementCount, tensor } from "../../compute/tensor/index.ts";
 import { random } from "../../util/index.ts";
-import type { Sequence } from "./flat-batch.ts";
-import { dropoutPrefix, lossGraph } from "./loss-graph.ts";
+import { type Sequence, flatBatch } from "./flat-batch.ts";
+import { dropoutPrefix, lossGraph, readsSelected } from "./loss-graph.ts";
 import { expectGradients } from "./parity.contract.ts";
 import {
   type Family,
@@ -41,7 +41,7 @@ function masksFor(
   sequences: readonly Sequence[],
   keep: (name: string, at: number) => boolean,
 ): Record<string, Tensor<"bool">> {
-  const rows = sequences.reduce((sum, { ids }) => sum + ids.length, 0);
+  const { tokens, rows } = flatBatch(sequences, model.spec, { queryChunks: 1, lossChunks: 1 });
   const widths = new Map(options.layout.entries.map(({ name, shape }) => [name, shape.at(-1)!]));
   const graph = lossGraph(model.spec, {
     layout: options.layout,
@@ -55,7 +55,9 @@ function masksFor(
   const inputs = graph.inputs.filter(({ name }) => name.startsWith(dropoutPrefix));
   return Object.fromEntries(
     inputs.map(({ name }) => {
-      const shape = [rows, widths.get(`${name.slice(dropoutPrefix.length)}.lora_A.weight`)!];
+      const path = name.slice(dropoutPrefix.length);
+      const count = readsSelected(model.spec, path) ? rows : tokens;
+      const shape = [count, widths.get(`${path}.lora_A.weight`)!];
       const bits = Uint8Array.from({ length: elementCount(shape) }, (_, at) => (keep(name, at) ? 1 : 0));
       return [name, tensor("bool", shape, bits)];
     }),

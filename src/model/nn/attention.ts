@@ -1,60 +1,51 @@
-/** Causal attention with grouped key-value heads on a padded view, in query chunks, with its own gradient. */
-import { type GraphBuilder, type Value, multiplyDims } from "../../compute/graph/index.ts";
-
-export interface AttentionShape {
-  /** H */
-  readonly heads: number;
-  /** K */
-  readonly kvHeads: number;
-  /** E */
-  readonly headWidth: number;
-  /** Query chunks: S must be this many times a chunk's length. Keys after a chunk's end are skipped. */
-  readonly chunks: number;
-}
+/**
+ * Causal attention with grouped key-value heads on a padded view, in query chunks, with its own gradient. S must be
+ * `chunks` times a chunk's length C; keys after a chunk's end are skipped.
+ */
+import { type Dim, type GraphBuilder, type Value, multiplyDims } from "../../compute/graph/index.ts";
 
 /**
  * softmax(q kᵀ / √E + mask) v.
- * q [B, S, H·E], k and v [B, S, K·E], mask [1, 1, S, S] (0 or a large negative number) → [B, S, H·E].
+ * q [B, H, S, E], k and v [B, K, S, E], mask [1, 1, S, S] (0 or a large negative number) → [B, H, S, E].
  */
 export function attention(
   g: GraphBuilder,
   [q, k, v]: readonly [Value, Value, Value],
   mask: Value,
-  { heads, kvHeads, headWidth, chunks }: AttentionShape,
+  chunks: number,
 ): Value {
-  const [batch, length] = [q.shape[0]!, q.shape[1]!];
+  const [batch, heads, length, width] = q.shape as [Dim, number, Dim, number];
+  const kvHeads = k.shape[1] as number;
   const group = heads / kvHeads;
   const chunk = chunks === 1 ? length : chunkLength(length, chunks);
-  // [B, S, N·E] → [B, N, chunks, C, E]
-  const split = (x: Value, count: number): Value =>
-    g.transpose(g.reshape(x, [batch, chunks, chunk, count, headWidth]), [0, 3, 1, 2, 4]);
-  const qs = split(q, heads);
-  const ks = split(k, kvHeads);
-  const vs = split(v, kvHeads);
+  const tiles = (x: Value, count: number): Value =>
+    chunks === 1 ? x : g.reshape(x, [batch, count, chunks, chunk, width]);
+  const [qs, ks, vs] = [tiles(q, heads), tiles(k, kvHeads), tiles(v, kvHeads)];
   const masks = g.reshape(mask, [chunks, chunk, length]);
   const outputs: Value[] = [];
   for (let i = 0; i < chunks; i++) {
     const keys = multiplyDims(i + 1, chunk);
+    // One more axis than queries: the heads of a group share their keys by broadcasting.
     const upTo = (x: Value): Value =>
-      g.reshape(only(g, x, 2, 0, i + 1, chunks), [batch, kvHeads, keys, headWidth]);
-    const queries = g.reshape(only(g, qs, 2, i, i + 1, chunks), [
-      batch,
-      kvHeads,
-      multiplyDims(group, chunk),
-      headWidth,
-    ]);
+      g.reshape(only(g, x, 2, 0, i + 1, chunks), [batch, kvHeads, 1, keys, width]);
+    const queries = g.reshape(only(g, qs, 2, i, i + 1, chunks), [batch, kvHeads, group, chunk, width]);
     const visible =
       i === chunks - 1
         ? g.reshape(only(g, masks, 0, i, i + 1, chunks), [1, 1, chunk, length])
         : chunkMask(g, mask, i, chunks, chunk);
-    const output = attend(g, queries, upTo(ks), upTo(vs), visible, group);
-    outputs.push(g.reshape(output, [batch, heads, 1, chunk, headWidth]));
+    outputs.push(attend(g, queries, upTo(ks), upTo(vs), visible));
   }
-  const joined = g.transpose(g.concat(outputs, 2), [0, 2, 3, 1, 4]);
-  return g.reshape(joined, [batch, length, heads * headWidth]);
+  const joined =
+    chunks === 1
+      ? outputs[0]!
+      : g.concat(
+          outputs.map((x) => g.reshape(x, [batch, heads, 1, chunk, width])),
+          2,
+        );
+  return g.reshape(joined, [batch, heads, length, width]);
 }
 
-function chunkLength(length: Value["shape"][number], chunks: number): Value["shape"][number] {
+function chunkLength(length: Dim, chunks: number): Dim {
   if (typeof length === "number") return length / chunks;
   const match = /^(\d+)\*(\w+)$/.exec(length);
   if (match === null || Number(match[1]) !== chunks)
@@ -68,59 +59,44 @@ function only(g: GraphBuilder, x: Value, axis: number, from: number, to: number,
 }
 
 /** The mask of chunk i against keys up to its end: [1, 1, C, (i+1)·C]. */
-function chunkMask(
-  g: GraphBuilder,
-  mask: Value,
-  i: number,
-  chunks: number,
-  chunk: Value["shape"][number],
-): Value {
+function chunkMask(g: GraphBuilder, mask: Value, i: number, chunks: number, chunk: Dim): Value {
   const tiles = g.reshape(mask, [chunks, chunk, chunks, chunk]);
   const tile = g.slice(g.slice(tiles, 0, i, i + 1), 2, 0, i + 1);
   return g.reshape(tile, [1, 1, chunk, multiplyDims(i + 1, chunk)]);
 }
 
 /**
- * queries [B, K, G·C, E], keys and values [B, K, N, E], mask [1, 1, C, N] → [B, K, G·C, E].
+ * queries [B, K, G, C, E], keys and values [B, K, 1, N, E], mask [1, 1, C, N] → [B, K, G, C, E].
  * Gradient: ds = p ⊙ (dp − Σ dO ⊙ O), whose row sum is over E rather than N (Dao et al., 2022).
  */
-function attend(
-  g: GraphBuilder,
-  queries: Value,
-  keys: Value,
-  values: Value,
-  mask: Value,
-  group: number,
-): Value {
-  const [batch, kvHeads, rows, width] = queries.shape as [
-    Value["shape"][number],
-    number,
-    Value["shape"][number],
-    number,
-  ];
+function attend(g: GraphBuilder, queries: Value, keys: Value, values: Value, mask: Value): Value {
+  const [batch, kvHeads, group, chunk, width] = queries.shape as [Dim, number, number, Dim, number];
+  const length = mask.shape[3]!;
   const scale = 1 / Math.sqrt(width);
-  const [chunk, length] = [mask.shape[2]!, mask.shape[3]!];
+  // The sum over a group's heads is part of a product whose inner axis is G·C.
+  const together = (x: Value): Value =>
+    g.reshape(x, [batch, kvHeads, multiplyDims(group, chunk), x.shape[4]!]);
+  const summed = (a: Value, b: Value, alpha?: number): Value =>
+    g.reshape(
+      g.matmul(together(a), together(b), { transA: true, ...(alpha === undefined ? {} : { alpha }) }),
+      [batch, kvHeads, 1, length, width],
+    );
   let probabilities: Value;
   let output: Value;
   const [result] = g.custom(
     [queries, keys, values],
     () => {
       const scores = g.matmul(queries, keys, { transB: true, alpha: scale });
-      const perHead = g.reshape(scores, [batch, kvHeads * group, chunk, length]);
-      probabilities = g.reshape(g.softmax(g.add(perHead, mask)), [batch, kvHeads, rows, length]);
+      probabilities = g.softmax(g.add(scores, mask));
       output = g.matmul(probabilities, values);
       return [output];
     },
     ([dOutput]) => {
-      const dValues = g.matmul(probabilities, dOutput!, { transA: true });
+      const dValues = summed(probabilities, dOutput!);
       const dProbabilities = g.matmul(dOutput!, values, { transB: true });
       const correction = g.sum(g.mul(dOutput!, output), [-1], true);
       const dScores = g.mul(probabilities, g.sub(dProbabilities, correction));
-      return [
-        g.matmul(dScores, keys, { alpha: scale }),
-        g.matmul(dScores, queries, { transA: true, alpha: scale }),
-        dValues,
-      ];
+      return [g.matmul(dScores, keys, { alpha: scale }), summed(dScores, queries, scale), dValues];
     },
   );
   return result!;

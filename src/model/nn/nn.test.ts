@@ -5,16 +5,16 @@ import { type Graph, GraphBuilder, type Value } from "../../compute/graph/index.
 import { type Wide, interpret, widen } from "../../compute/runtime/index.ts";
 import { float32, int64 } from "../../compute/tensor/index.ts";
 import { random } from "../../util/index.ts";
-import { causalMask } from "../decoder/index.ts";
+import { causalMask, flatBatch } from "../decoder/index.ts";
 import {
   attention,
   crossEntropy,
   inputWeights,
   joinGradients,
+  joinHeads,
   linear,
   lora,
   mlp,
-  padRows,
   parameterLayout,
   parameterViews,
   rotaryTables,
@@ -22,7 +22,7 @@ import {
   scope,
   selectRows,
   sliceParameters,
-  unpadRows,
+  splitHeads,
 } from "./index.ts";
 
 function noise(name: string, shape: readonly number[]): Wide {
@@ -66,9 +66,9 @@ function differentiate(g: GraphBuilder, loss: Value, wrt: readonly Value[]): Gra
 describe("attention", () => {
   const [B, S, heads, kvHeads, E] = [2, 6, 4, 2, 4];
   const feedsOf = (window: number): Record<string, Wide> => ({
-    q: noise("q", [B, S, heads * E]),
-    k: noise("k", [B, S, kvHeads * E]),
-    v: noise("v", [B, S, kvHeads * E]),
+    q: noise("q", [B, heads, S, E]),
+    k: noise("k", [B, kvHeads, S, E]),
+    v: noise("v", [B, kvHeads, S, E]),
     mask: widen(causalMask(S, window)),
   });
   const build = (chunks: number, feeds: Record<string, Wide>): { graph: Graph } => {
@@ -76,23 +76,23 @@ describe("attention", () => {
     // The interpreter does not solve 2*C = 6 for C: chunks need sizes in numbers.
     const length = chunks === 1 ? "S" : S;
     const [q, k, v] = [heads, kvHeads, kvHeads].map((count, i) =>
-      g.input("qkv"[i]!, "float32", ["B", length, count * E]),
+      g.input("qkv"[i]!, "float32", ["B", count, length, E]),
     ) as [Value, Value, Value];
     const mask = g.input("mask", "float32", [1, 1, length, length]);
-    const y = attention(g, [q, k, v], mask, { heads, kvHeads, headWidth: E, chunks });
+    const y = attention(g, [q, k, v], mask, chunks);
     g.output("y", y);
-    return { graph: differentiate(g, weighed(g, y, feeds, [B, S, heads * E]), [q, k, v]) };
+    return { graph: differentiate(g, weighed(g, y, feeds, [B, heads, S, E]), [q, k, v]) };
   };
 
   /** softmax(q kᵀ / √E) v, written out. */
   function plain({ q, k, v }: Record<string, Wide>, window: number): number[] {
     const result: number[] = [];
     for (let b = 0; b < B; b++) {
-      for (let i = 0; i < S; i++) {
-        for (let h = 0; h < heads; h++) {
+      for (let h = 0; h < heads; h++) {
+        for (let i = 0; i < S; i++) {
           const kv = Math.floor(h / (heads / kvHeads));
           const row = (x: Wide, count: number, s: number, head: number): Float64Array =>
-            x.data.subarray(((b * S + s) * count + head) * E, ((b * S + s) * count + head + 1) * E);
+            x.data.subarray(((b * count + head) * S + s) * E, ((b * count + head) * S + s + 1) * E);
           const seen = Array.from({ length: i + 1 }, (_, j) => j).filter((j) => j > i - window);
           const scores = seen.map((j) => {
             const key = row(k!, kvHeads, j, kv);
@@ -177,29 +177,34 @@ describe("cross-entropy", () => {
 });
 
 describe("rows", () => {
-  // Two sequences of 2 and 3 tokens, padded to 3.
-  const padIndex = widen(int64([2, 3], [0, 1, 0, 2, 3, 4]));
-  const padMask = widen(float32([2, 3, 1], [1, 1, 0, 1, 1, 1]));
-  const placeIndex = widen(int64([5], [0, 1, 3, 4, 5]));
-
-  test("padding and back is the identity, and so is its gradient; a padded place has a cotangent of 0", () => {
+  test("heads split and joined is the identity, and so is its gradient; a padded place has a cotangent of 0", () => {
+    // Two sequences of 2 and 3 tokens, padded to 3, two heads of width 2.
+    const indices = flatBatch(
+      [
+        { ids: [1, 2], weights: [0, 1] },
+        { ids: [3, 4, 5], weights: [0, 0, 1] },
+      ],
+      { heads: 2, kvHeads: 2, layerAttention: ["full"] },
+      { queryChunks: 1, lossChunks: 1 },
+    ).feeds;
     const g = new GraphBuilder();
-    const x = g.input("x", "float32", ["T", 2]);
-    const padding = {
-      padIndex: g.input("padIndex", "int64", ["B", "S"]),
-      padMask: g.input("padMask", "float32", ["B", "S", 1]),
-      placeIndex: g.input("placeIndex", "int64", ["T"]),
-    };
-    const padded = padRows(g, x, padding);
-    const back = unpadRows(g, padded, padding);
+    const x = g.input("x", "float32", ["T", 4]);
+    const places = g.input("queryPlaces", "int64", ["B", 2, "S"]);
+    const tokens = g.input("queryTokens", "int64", ["T", 2]);
+    const split = splitHeads(g, x, places, tokens);
+    const back = joinHeads(g, split, places, tokens, g.input("real", "float32", ["B", 1, "S", 1]));
     g.output("back", back);
-    const feeds: Record<string, Wide> = { x: noise("x", [5, 2]), padIndex, padMask, placeIndex };
-    const loss = weighed(g, back, feeds, [5, 2]);
-    gradients(g, loss, [x, padded]).forEach((gradient, i) => g.output(`d${i}`, gradient));
+    g.output("split", split);
+    const feeds: Record<string, Wide> = { x: noise("x", [5, 4]) };
+    for (const name of ["queryPlaces", "queryTokens", "real"]) feeds[name] = widen(indices[name]!);
+    const loss = weighed(g, back, feeds, [5, 4]);
+    gradients(g, loss, [x, split]).forEach((gradient, i) => g.output(`d${i}`, gradient));
     const out = interpret(g.build(), feeds);
     expect(out["back"]!.data).toEqual(feeds["x"]!.data);
     expect(out["d0"]!.data).toEqual(feeds["ct"]!.data);
-    expect([...out["d1"]!.data.subarray(4, 6)].map(Math.abs)).toEqual([0, 0]);
+    // Row 1, head 1, token 2 is the last token's second head; row 0's third place is padding.
+    expect(out["split"]!.data.subarray(22, 24)).toEqual(feeds["x"]!.data.subarray(18, 20));
+    for (const at of [4, 10]) expect([...out["d1"]!.data.subarray(at, at + 2)].map(Math.abs)).toEqual([0, 0]);
   });
 
   test("selected rows: rows that pad the last chunk give token 0 nothing", () => {
