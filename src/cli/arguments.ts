@@ -17,6 +17,21 @@ export function numberBetween(least: number, most: number): (text: string) => nu
   };
 }
 
+/** A command as one types it: every flag that is given, quoted where a shell would take a word apart. */
+export function commandLine(
+  words: readonly string[],
+  flags: Readonly<Record<string, string | number | undefined>>,
+): string {
+  const named = Object.entries(flags).flatMap(([name, value]) =>
+    value === undefined
+      ? []
+      : [`--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`, String(value)],
+  );
+  return ["attune", ...words, ...named]
+    .map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`))
+    .join(" ");
+}
+
 /** Collects an option that may be given several times. */
 export function collect(value: string, all: readonly string[]): readonly string[] {
   return [...all, value];

@@ -6,7 +6,7 @@ import type { Finding, ModelSystem } from "../../judge/index.ts";
 import { SPLITS } from "../../data/index.ts";
 import { isRunFolder, readEvents, readRunManifest } from "../../project/index.ts";
 import { CancelledError, UserError } from "../../util/index.ts";
-import { wholeNumber } from "../arguments.ts";
+import { commandLine, wholeNumber } from "../arguments.ts";
 import { interruptSignal } from "../interrupt.ts";
 import { type Output, bold, dim, green, red, terminalOutput } from "../terminal.ts";
 import { type EvaluateFlags, evaluateRun } from "./evaluate.ts";
@@ -48,7 +48,9 @@ export async function diagnoseRun(
   if (!(await isRunFolder(folder))) {
     throw new UserError(`${folder} is not the folder of a run`, { next: "Name one that attune train made." });
   }
-  const { evaluation, folder: evaluationFolder, run } = await evaluateRun(folder, flags, output);
+  const { on, split, limit, batch, maxNewTokens, seed } = flags;
+  const command = commandLine(["diagnose", folder], { on, split, limit, batch, maxNewTokens, seed });
+  const { evaluation, folder: evaluationFolder, run } = await evaluateRun(folder, flags, output, command);
   if (run === undefined) throw new Error("a run folder was opened as a model");
   const data = await openJudgedData(flags.on, flags.split, run);
   const items = sampleItems(evaluationItems(data.examples, repliesOf(run.training)), flags.limit, flags.seed);
@@ -62,6 +64,7 @@ export async function diagnoseRun(
     return await diagnose({
       folder: join(folder, "diagnosis"),
       run: folder,
+      command,
       settings: run.config,
       events: await readEvents(folder),
       system: system as ModelSystem,

@@ -16,7 +16,7 @@ import { SPLITS, type Split } from "../../data/index.ts";
 import { openChatModel } from "../../model/index.ts";
 import { isRunFolder } from "../../project/index.ts";
 import { CancelledError, formatBytes, formatCount } from "../../util/index.ts";
-import { numberBetween, wholeNumber } from "../arguments.ts";
+import { commandLine, numberBetween, wholeNumber } from "../arguments.ts";
 import { interruptSignal } from "../interrupt.ts";
 import { type Output, bold, dim, terminalOutput } from "../terminal.ts";
 import { type JudgedRun, openJudgedData, openJudgedRun, systemsOf } from "./judged-run.ts";
@@ -80,6 +80,7 @@ export async function evaluateRun(
   target: string,
   flags: EvaluateFlags,
   output: Output,
+  command: string = evaluateLine(target, flags),
 ): Promise<{
   readonly evaluation: Evaluation;
   readonly folder: string;
@@ -111,6 +112,7 @@ export async function evaluateRun(
   );
   const options: EvaluationOptions = {
     folder,
+    command,
     items,
     training,
     systems,
@@ -147,6 +149,23 @@ export async function evaluateRun(
   } finally {
     interrupt.dispose();
   }
+}
+
+/** The command that asks for just this evaluation. */
+function evaluateLine(target: string, flags: EvaluateFlags): string {
+  const { on, split, systems, limit, batch, maxNewTokens, out, samples, seed, speedSeconds } = flags;
+  return commandLine(["evaluate", target], {
+    on,
+    split,
+    systems,
+    limit,
+    batch,
+    maxNewTokens,
+    out,
+    samples,
+    seed,
+    speedSeconds,
+  });
 }
 
 const hashName = (target: string): string =>

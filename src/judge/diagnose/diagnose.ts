@@ -23,6 +23,8 @@ export interface DiagnoseOptions {
   /** Where findings.json and the pictures go. */
   readonly folder: string;
   readonly run: string;
+  /** What was typed; the findings name it. */
+  readonly command?: string;
   readonly settings: RunSettings;
   readonly events: readonly CurveEvent[];
   readonly system: ModelSystem;
@@ -90,7 +92,11 @@ export async function diagnose(options: DiagnoseOptions): Promise<readonly Findi
     specialTokens,
     unsafeWords: (text) => finder.find(text).map(({ entry }) => entry.written),
   };
-  return writeFindings(options.folder, diagnosed, { run: options.run, judged: evaluation.data.judged });
+  return writeFindings(options.folder, diagnosed, {
+    run: options.run,
+    judged: evaluation.data.judged,
+    ...(options.command === undefined ? {} : { command: options.command }),
+  });
 }
 
 /** The adapter on replies that it was trained on; undefined where the training data are gone. */

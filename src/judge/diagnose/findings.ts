@@ -21,7 +21,7 @@ export const findingsFile = "findings.json";
 export async function writeFindings(
   folder: string,
   run: Diagnosed,
-  looked: { readonly run: string; readonly judged: number },
+  looked: { readonly run: string; readonly judged: number; readonly command?: string },
 ): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
   for (const { id, about, detect } of detectors) {
@@ -90,6 +90,8 @@ const findingsSchema = z.object({
   schemaVersion: z.literal(1),
   run: line(4096),
   judged: z.number(),
+  /** The command that made it. */
+  command: line(4000).optional(),
   lookedFor: z.array(z.object({ id: line(40), about: text })).max(200),
   findings: z.array(findingSchema).max(200),
 });

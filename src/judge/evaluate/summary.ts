@@ -55,6 +55,7 @@ export function summarise(
   return {
     kind: "attune-evaluation",
     schemaVersion: 1,
+    ...(options.command === undefined ? {} : { command: options.command }),
     data: {
       ...options.data,
       judged: items.length,

@@ -38,6 +38,8 @@ export interface GeneralText {
 }
 
 export interface EvaluationOptions {
+  /** What was typed; evaluation.json names it. */
+  readonly command?: string;
   /** Where predictions.jsonl, losses.jsonl, measures.json, evaluation.json and the pictures are kept. */
   readonly folder: string;
   readonly items: readonly EvaluationItem[];
@@ -143,6 +145,8 @@ export interface SystemFigures {
 export interface Evaluation {
   readonly kind: "attune-evaluation";
   readonly schemaVersion: 1;
+  /** What was typed. */
+  readonly command?: string;
   readonly data: EvaluationOptions["data"] & { readonly judged: number; readonly seenShare: number };
   readonly settings: {
     readonly batch: number;
