@@ -18,3 +18,5 @@ export { excerpt, formatBytes, formatCount, formatDuration, formatPercent, visib
 export { parseJson, readJsonLines } from "./jsonl.ts";
 export { random, randomFromState } from "./random.ts";
 export type { Random } from "./random.ts";
+export { readTextLines } from "./text-lines.ts";
+export type { TextLine } from "./text-lines.ts";

@@ -1,11 +1,7 @@
 /** JSON and JSON lines, with the line and column of what is wrong. */
-import { createReadStream } from "node:fs";
-import { createInterface } from "node:readline";
-import type { Readable } from "node:stream";
-import { createGunzip } from "node:zlib";
 import { UserError, errorMessage } from "./errors.ts";
-import { explainReadError } from "./files.ts";
 import { excerpt } from "./format.ts";
+import { readTextLines } from "./text-lines.ts";
 
 export interface JsonLine {
   readonly value: unknown;
@@ -33,28 +29,6 @@ export function parseJson(text: string, at: string): unknown {
 
 /** Yields the values of a JSON-lines file (`.gz` is unpacked), skipping blank lines. A broken line throws. */
 export async function* readJsonLines(path: string): AsyncGenerator<JsonLine> {
-  const file = createReadStream(path);
-  const source: Readable = path.endsWith(".gz") ? file.pipe(createGunzip()) : file;
-  const failed = new Promise<never>((_, reject) => {
-    file.once("error", (error) => reject(explainReadError(error, path, "the file")));
-    source.once("error", (error: Error) =>
-      reject(new UserError(`cannot unpack ${path}: ${error.message}`, { cause: error })),
-    );
-  });
-  failed.catch(() => {});
-  const lines = createInterface({ input: source, crlfDelay: Number.POSITIVE_INFINITY })[
-    Symbol.asyncIterator
-  ]();
-  let number = 0;
-  try {
-    for (;;) {
-      const next = await Promise.race([lines.next(), failed]);
-      if (next.done === true) return;
-      number += 1;
-      const text = number === 1 ? next.value.replace(/^\uFEFF/, "") : next.value;
-      if (text.trim() !== "") yield { value: parseJson(text, `${path}:${number}`), line: number };
-    }
-  } finally {
-    file.destroy();
-  }
+  for await (const { text, line } of readTextLines(path))
+    if (text.trim() !== "") yield { value: parseJson(text, `${path}:${line}`), line };
 }

@@ -1,6 +1,4 @@
 /** `attune metrics`: scores files of replies against files of references, without a model. */
-import { createReadStream } from "node:fs";
-import { createGunzip } from "node:zlib";
 import { Command, InvalidArgumentError, Option } from "commander";
 import {
   type BleuOptions,
@@ -16,7 +14,7 @@ import {
   otherBleu,
   otherBleuNames,
 } from "../../judge/metrics/index.ts";
-import { UserError, errorMessage, excerpt, explainReadError, parseJson } from "../../util/index.ts";
+import { UserError, excerpt, parseJson, readTextLines } from "../../util/index.ts";
 
 /** One line: the texts it holds (several where a JSON line lists references) and the `id` beside them. */
 interface Line {
@@ -40,7 +38,6 @@ interface MetricsOptions {
 
 // A longer line is not a reply, and the longest common subsequence takes time quadratic in it.
 const longestLine = 20_000;
-const longestRaw = 10_000_000;
 const mostLines = 1_000_000;
 
 const fields = {
@@ -197,10 +194,7 @@ function requireSameLines(
 async function readLines(path: string, names: readonly string[], what: string): Promise<readonly Line[]> {
   const lines: Line[] = [];
   let json = /\.(?:jsonl|ndjson)(?:\.gz)?$/.test(path);
-  let number = 0;
-  for await (const raw of linesOf(path, what)) {
-    number += 1;
-    const text = number === 1 ? raw.replace(/^\uFEFF/, "") : raw;
+  for await (const { text, line: number } of readTextLines(path, what)) {
     const at = `${path}:${number}`;
     if (number > mostLines) {
       throw new UserError(`${path} has more than ${mostLines} lines`, { next: "Score a sample of it." });
@@ -218,34 +212,6 @@ async function readLines(path: string, names: readonly string[], what: string): 
     lines.push(line);
   }
   return lines;
-}
-
-/** Ends lines at \n alone: readline would also end them at \r and, in some releases of Node, at U+2028. */
-async function* linesOf(path: string, what: string): AsyncGenerator<string> {
-  const file = createReadStream(path);
-  const source = path.endsWith(".gz") ? file.pipe(createGunzip()) : file;
-  file.once("error", (error) => source.destroy(error));
-  const decoder = new TextDecoder();
-  let rest = "";
-  try {
-    for await (const chunk of source) {
-      const parts = (rest + decoder.decode(chunk as Buffer, { stream: true })).split("\n");
-      rest = parts.pop()!;
-      for (const part of parts) yield part.replace(/\r$/, "");
-      if (rest.length > longestRaw) {
-        throw new UserError(`${path} has a line of more than ${longestRaw} characters`, {
-          next: "Name a file with one text or one JSON object a line.",
-        });
-      }
-    }
-  } catch (error) {
-    const explained = explainReadError(error, path, what);
-    if (error instanceof UserError || explained !== error) throw explained;
-    throw new UserError(`cannot read ${path}: ${errorMessage(error)}`, { cause: error });
-  } finally {
-    file.destroy();
-  }
-  if (rest !== "") yield rest.replace(/\r$/, "");
 }
 
 function looksLikeObject(text: string): boolean {
@@ -294,7 +260,7 @@ function table(result: MetricsResult): string {
   const out: string[] = [];
   for (const { file, metrics, variants, comparison } of result.systems) {
     const row = (name: string, value: string, note = ""): string =>
-      `  ${name.padEnd(18)}${value.padStart(8)}  ${note}`.trimEnd();
+      `  ${name.padEnd(19)}${value.padStart(8)}  ${note}`.trimEnd();
     const interval = (x: { readonly low: number; readonly high: number }, scale = 1): string =>
       `95 %: ${(x.low * scale).toFixed(2)} – ${(x.high * scale).toFixed(2)}`;
     const { bleu4, chrf } = metrics;
