@@ -241,21 +241,24 @@ function dropoutInputs(program: Program, layout: ParameterLayout): Map<string, n
 
 /** Chunks for rows of up to `longest` tokens and micro-batches of up to `supervised` targets. */
 export function chunksFor(longest: number, supervised: number): { queryChunks: number; lossChunks: number } {
-  // Measured: rows of up to 512 run best whole, longer ones in query chunks of about 128 tokens; losses in chunks of 256.
+  // Measured: rows of up to 512 run best whole, longer ones in query chunks of about 128 tokens. A loss
+  // chunk reads the whole vocabulary table twice: few large ones.
   return {
     queryChunks: longest <= 512 ? 1 : Math.ceil(longest / 128),
-    lossChunks: Math.max(1, Math.ceil(supervised / 256)),
+    lossChunks: Math.max(1, Math.ceil(supervised / 512)),
   };
 }
 
-/** The LoRA parameters of the layers that `adapts` picks, in execution order: A [R, I] then B [O, R] of each. */
+/** The LoRA parameters of these layers, in execution order: A [R, I], B [O, R] and for DoRA the magnitude [O] of each. */
 export function loraParameters(
   layers: Iterable<{ readonly path: string; readonly shape: readonly [number, number] }>,
   rank: number,
+  dora = false,
 ): { name: string; shape: readonly number[] }[] {
   return [...layers].flatMap(({ path, shape: [outWidth, inWidth] }) => [
     { name: `${path}.lora_A.weight`, shape: [rank, inWidth] },
     { name: `${path}.lora_B.weight`, shape: [outWidth, rank] },
+    ...(dora ? [{ name: `${path}.lora_magnitude_vector`, shape: [outWidth] }] : []),
   ]);
 }
 

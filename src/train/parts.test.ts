@@ -192,7 +192,7 @@ test("the first adapter: A uniform within 1/√I as PEFT draws it, B zero, decid
 });
 
 test("chunks grow with rows and targets", () => {
-  expect(chunksFor(512, 256)).toEqual({ queryChunks: 1, lossChunks: 1 });
-  expect(chunksFor(513, 257)).toEqual({ queryChunks: 5, lossChunks: 2 });
+  expect(chunksFor(512, 512)).toEqual({ queryChunks: 1, lossChunks: 1 });
+  expect(chunksFor(513, 513)).toEqual({ queryChunks: 5, lossChunks: 2 });
   expect(chunksFor(10, 0)).toEqual({ queryChunks: 1, lossChunks: 1 });
 });
