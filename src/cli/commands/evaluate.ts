@@ -218,16 +218,20 @@ export function resultOf(evaluation: Evaluation): Record<string, unknown> {
       ? {}
       : { against: comparison.against, bleu4PValue: rounded(comparison.bleu4.pValue) }),
   });
+  const { data, machine, peakBytes, warnings, systems } = evaluation;
   return {
-    judged: evaluation.data.judged,
-    peakBytes: evaluation.peakBytes,
-    systems: evaluation.systems.map(of),
+    judged: data.judged,
+    seenShare: data.seenShare,
+    peakBytes,
+    machine,
+    warnings,
+    systems: systems.map(of),
   };
 }
 
 function summaryLines(evaluation: Evaluation, folder: string): string[] {
   const { systems, data, machine } = evaluation;
-  const cell = (text: string): string => text.padStart(10);
+  const cell = (text: string): string => text.padStart(11);
   const wide = Math.max(10, ...systems.map(({ name }) => name.length)) + 2;
   const figure = (value: number | undefined, digits: number): string =>
     cell(value === undefined || !Number.isFinite(value) ? "–" : value.toFixed(digits));
