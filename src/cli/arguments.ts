@@ -1,5 +1,6 @@
 /** Values of options, checked where they are parsed: a bad one is misuse, exit code 2. */
 import { InvalidArgumentError } from "commander";
+import { shellWord } from "../util/index.ts";
 
 export function wholeNumber(least: number, most: number): (text: string) => number {
   return (text) => {
@@ -27,9 +28,7 @@ export function commandLine(
       ? []
       : [`--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`, String(value)],
   );
-  return ["attune", ...words, ...named]
-    .map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`))
-    .join(" ");
+  return ["attune", ...words, ...named].map(shellWord).join(" ");
 }
 
 /** Collects an option that may be given several times. */

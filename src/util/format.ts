@@ -45,3 +45,8 @@ export function excerpt(text: string, limit = 80): string {
   const points = [...visible(text).replaceAll("\n", "⏎")];
   return points.length <= limit ? points.join("") : `${points.slice(0, limit - 1).join("")}…`;
 }
+
+/** A word of a command line, in quotes where a shell would take it apart. */
+export function shellWord(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}

@@ -14,7 +14,15 @@ export {
   writeFileAtomic,
   writeFolderAtomic,
 } from "./files.ts";
-export { excerpt, formatBytes, formatCount, formatDuration, formatPercent, visible } from "./format.ts";
+export {
+  excerpt,
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatPercent,
+  shellWord,
+  visible,
+} from "./format.ts";
 export { parseJson, readJsonLines } from "./jsonl.ts";
 export { random, randomFromState } from "./random.ts";
 export type { Random } from "./random.ts";
