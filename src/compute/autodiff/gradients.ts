@@ -131,7 +131,8 @@ function regionsByEnd(
   for (const region of regions) {
     if (region.first < from || region.last > end || region.first === region.last) continue;
     const known = byEnd.get(region.last);
-    if (known === undefined || region.first < known.first) byEnd.set(region.last, region);
+    // Of two over the same nodes the outer one was recorded later.
+    if (known === undefined || region.first <= known.first) byEnd.set(region.last, region);
   }
   return byEnd;
 }

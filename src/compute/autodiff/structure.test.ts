@@ -85,6 +85,18 @@ describe("the walk", () => {
 });
 
 describe("custom gradients", () => {
+  test("of two over the very same nodes the outer one counts", () => {
+    const g = new GraphBuilder();
+    const x = g.input("x", "float32", []);
+    const never = (): never => expect.fail("the inner gradient was asked");
+    const [y] = g.custom(
+      [x],
+      () => g.custom([x], () => [g.exp(x)], never),
+      ([ct]) => [g.mul(ct!, 3)],
+    );
+    expect(gradients(g, y!, [x])).toHaveLength(1);
+  });
+
   test("stand in for the nodes inside, and the outermost wins", () => {
     const g = new GraphBuilder();
     const x = g.input("x", "float32", [2]);

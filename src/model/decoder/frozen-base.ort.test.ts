@@ -5,7 +5,7 @@ import { type Runtime, onnxRuntime } from "../../compute/runtime/index.ts";
 import { dequantiseBlocks, float32, quantiseBlocks } from "../../compute/tensor/index.ts";
 import { random } from "../../util/index.ts";
 import { loraParameters, trainingEngine } from "../../train/index.ts";
-import { parameterLayout } from "../nn/index.ts";
+import { int8Linear, int8LinearFloatBackward, llmInt8Linear, parameterLayout } from "../nn/index.ts";
 import {
   type StorageType,
   type WeightStore,
@@ -22,8 +22,10 @@ import {
   frozenFormats,
   linearLayers,
   loadFrozenModel,
+  loadLlmInt8Model,
   loadResidentModel,
   lossGraph,
+  quantisedModel,
   specFromConfig,
 } from "./index.ts";
 
@@ -215,6 +217,46 @@ it.each(["float32", "stored"] as const)(
     expect(error).toBeLessThan(0.05);
   },
 );
+
+describe("8 bits by row", () => {
+  /** A norm whose channel 3 is 40 times as loud as the rest. */
+  const loudStore = (): WeightStore => {
+    const plain = storeOf((values) => values);
+    const read = async (name: string) => {
+      const weight = await plain.read(name);
+      if (name.includes("input_layernorm")) weight.data[3] = 40;
+      return weight;
+    };
+    return { ...plain, read };
+  };
+
+  it("LLM.int8() keeps loud channels in float, and so the loss where plain rows lose it", async () => {
+    const exact = await lossAndGradient(await loadResidentModel(runtime, spec, loudStore()));
+    const calibrated = { backward: "float32", sequences } as const;
+    const model = await loadLlmInt8Model(runtime, spec, loudStore(), calibrated);
+    expect(model.weights.get("model.layers.0.self_attn.qkv.outliers")!.shape).toEqual([1]);
+    expect(model.weights.has("model.layers.0.mlp.gate_up.outliers")).toBe(false);
+    const kept = await lossAndGradient(model);
+    const plain = llmInt8Linear(new Map(), "float32");
+    const lost = await lossAndGradient({ ...model, frozen: plain });
+    expect(Math.abs(kept.loss / exact.loss - 1)).toBeLessThan(1e-3);
+    const error = relativeError(kept.gradient, exact.gradient);
+    expect(error).toBeLessThan(0.1);
+    expect(2 * error).toBeLessThan(relativeError(lost.gradient, exact.gradient));
+  });
+
+  it("a float32 backward product below smoothed int8 is nearer than an 8-bit one", async () => {
+    const exact = await lossAndGradient(await loadResidentModel(runtime, spec, loudStore()));
+    const errors: number[] = [];
+    for (const frozen of [int8LinearFloatBackward, int8Linear]) {
+      const model = await quantisedModel(await loadResidentModel(runtime, spec, loudStore()), sequences);
+      const { gradient } = await lossAndGradient({ ...model, frozen });
+      errors.push(relativeError(gradient, exact.gradient));
+    }
+    expect(errors[0]).toBeLessThan(errors[1]!);
+    expect(errors[1]).toBeLessThan(0.2);
+  });
+});
 
 describe("no float copy of a layer lives on", () => {
   const dequantised = async (recompute: Recompute): Promise<number> => {

@@ -22,9 +22,9 @@ import { quantiseRows } from "./quantise.ts";
 import { type ResidentModel, residentModel } from "./resident-model.ts";
 
 export interface FrozenBase {
-  /** `stored`: the blocks of a GGUF file as they are. */
-  readonly base: "float32" | "int4" | "nf4" | "stored";
-  /** `int8` keeps a copy of each weight in 8 bits by row for the backward product. */
+  /** `stored`: the blocks of a GGUF file as they are. `llm-int8`: 8 bits by row, see llm-int8.ts. */
+  readonly base: "float32" | "llm-int8" | "int4" | "nf4" | "stored";
+  /** `int8` keeps a copy of each weight in 8 bits by row for the backward product, where the base is not such already. */
   readonly backward: Backward;
   /** Neighbours in a row that share a scale, for int4 and nf4: a power of two from 16 on. */
   readonly blockSize: number;
@@ -54,7 +54,9 @@ export function frozenFormats(
     const format =
       base === "stored"
         ? storedBlockFormat(storage)
-        : quantisedFormat(base === "nf4" ? "nf4" : "symmetric", blockSize);
+        : base === "llm-int8"
+          ? rowFormat(shape[1]!)
+          : quantisedFormat(base === "nf4" ? "nf4" : "symmetric", blockSize);
     if (format === undefined) continue;
     if (!fitsBlocks(shape[1]!, format)) throw misfit(spec, path, shape[1]!, blockSize);
     formats.set(path, format);
@@ -66,6 +68,11 @@ export function frozenFormats(
       next: `Take a GGUF file in one of ${storedBlockTypes.join(", ")}, or set training.base to int4, nf4 or int8.`,
     },
   );
+}
+
+/** 8 bits whose blocks are rows. */
+function rowFormat(columns: number): BlockFormat {
+  return { bits: 8, code: "symmetric", block: columns, span: columns };
 }
 
 function misfit(spec: ModelSpec, path: string, columns: number, blockSize: number): UserError {
@@ -81,6 +88,10 @@ function misfit(spec: ModelSpec, path: string, columns: number, blockSize: numbe
           : `Try training.blockSize=${fitting[0]}.`,
     },
   );
+}
+
+function keepsCopy({ base, backward }: FrozenBase): boolean {
+  return backward === "int8" && base !== "llm-int8";
 }
 
 export interface FrozenBytes {
@@ -105,7 +116,7 @@ export function frozenBytes(
     const format = paths.has(path) ? formats.get(path) : undefined;
     weights += format === undefined ? 4 * elements : blockBytes(format, elements);
     if (format !== undefined) largest = Math.max(largest, elements);
-    if (paths.has(path) && options.backward === "int8") weights += elements + 4 * shape[0]!;
+    if (paths.has(path) && keepsCopy(options)) weights += elements + 4 * shape[0]!;
   }
   return { weights, scratch: 2 * 4 * largest };
 }
@@ -135,7 +146,7 @@ export async function loadFrozenModel(
           ? storedBlocks(await store.readRaw(name))!
           : quantised(await store.read(name), format);
     const values = blocks === undefined ? await store.read(name) : undefined;
-    if (options.backward === "int8" && paths.has(path)) {
+    if (keepsCopy(options) && paths.has(path)) {
       const floats = values?.data ?? dequantiseBlocks(blocks!);
       for (const [part, content] of backwardCopy(floats, store.info(name).shape))
         await hold(`${path}.${part}`, content);
@@ -148,7 +159,9 @@ export async function loadFrozenModel(
   return residentModel(runtime, spec, weights, plain ? undefined : blockLinear(formats, options.backward));
 }
 
-function quantised({ shape, data }: Tensor<"float32">, { code, block }: BlockFormat): BlockTensor {
+function quantised({ shape, data }: Tensor<"float32">, format: BlockFormat): BlockTensor {
+  const { bits, code, block } = format;
+  if (bits === 8) return { shape, format, ...quantiseRows(data, block, new Float32Array(block).fill(1)) };
   return quantiseBlocks(data, shape, code === "nf4" ? "nf4" : "symmetric", block);
 }
 

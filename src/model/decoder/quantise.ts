@@ -95,15 +95,15 @@ export async function quantisedModel(
   return residentModel(runtime, spec, weights);
 }
 
-/** The largest |x| of every input channel of every linear layer over the calibration batch. */
-async function inputMaxima(
+/** The largest |x| of every input channel over the calibration batch, by the name of its smoothing. */
+export async function inputMaxima(
   model: ResidentModel,
   sequences: readonly Sequence[],
 ): Promise<Map<string, Float32Array>> {
   const chunks = { queryChunks: 1, lossChunks: 1 };
   const g = new GraphBuilder();
   const names: string[] = [];
-  const observed = calibrating(linear, (name, most) => {
+  const observed = calibrating(model.frozen ?? linear, (name, most) => {
     names.push(name);
     g.output(name, most);
   });

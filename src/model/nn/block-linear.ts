@@ -1,12 +1,9 @@
 /** Linear layers over a frozen base in blocks of 4 or 8 bits, dequantised one layer at a time where it is used. */
 import type { GraphBuilder, Value } from "../../compute/graph/index.ts";
 import { type BlockFormat, float32, nf4Values, tensor } from "../../compute/tensor/index.ts";
-import { int8BackwardProduct } from "./int8-backward.ts";
+import { type Backward, int8BackwardProduct } from "./int8-backward.ts";
 import { type Linear, linear } from "./linear.ts";
 import type { Scope } from "./scope.ts";
-
-/** How the backward product of a frozen layer is computed. */
-export type Backward = "float32" | "int8";
 
 /**
  * y = x Wᵀ and dx = dy W with W from `weight.codes`, `weight.scale` and perhaps `weight.minimum`, in the format of
@@ -27,7 +24,16 @@ export function blockLinear(formats: ReadonlyMap<string, BlockFormat>, backward:
     const [y] = g.custom(
       [x],
       () => [g.matmul(x, weight(x), { transB: true })],
-      ([dy]) => [backward === "int8" ? int8BackwardProduct(scope, dy!, inWidth) : g.matmul(dy!, weight(dy!))],
+      ([dy]) => [
+        backward === "int8"
+          ? int8BackwardProduct(
+              scope,
+              dy!,
+              scope.weight("backward.int8", [outWidth, inWidth], "int8"),
+              scope.weight("backward.scale", [outWidth]),
+            )
+          : g.matmul(dy!, weight(dy!)),
+      ],
     );
     return bias ? g.add(y!, scope.weight("bias", [outWidth])) : y!;
   };

@@ -1,10 +1,12 @@
 /** The layers of a LLaMA-family model, as functions that append to a graph. */
 export { attention } from "./attention.ts";
 export { blockLinear } from "./block-linear.ts";
-export type { Backward } from "./block-linear.ts";
-export { calibrating, int8Linear, smoothingName } from "./int8.ts";
+export { calibrating, inputName, int8Linear, smoothingName } from "./int8.ts";
+export { int8LinearFloatBackward } from "./int8-backward.ts";
+export type { Backward } from "./int8-backward.ts";
 export { fewRowsLinear, linear, lora } from "./linear.ts";
 export type { Linear, LoraOptions } from "./linear.ts";
+export { llmInt8Linear } from "./llm-int8.ts";
 export { rowNorms } from "./dora.ts";
 export { crossEntropy } from "./loss.ts";
 export type { LossTargets } from "./loss.ts";

@@ -1,18 +1,40 @@
-/** The backward product of a frozen layer in 8 bits, whatever its forward product is. */
+/** Backward products of a frozen layer apart from its forward product: in 8 bits, or in float32 below an 8-bit one. */
 import type { Value } from "../../compute/graph/index.ts";
 import { scalar } from "../../compute/tensor/index.ts";
-import { integerProduct, quantiseByToken } from "./int8.ts";
+import { inputScope, int8Linear, integerProduct, quantiseByToken } from "./int8.ts";
+import type { Linear } from "./linear.ts";
 import type { Scope } from "./scope.ts";
 
+/** How the backward product of a frozen layer is computed. */
+export type Backward = "float32" | "int8";
+
 /**
- * dx = dy W with W ≈ diag(scale) · q, q `backward.int8` [O, I] and `backward.scale` [O]: dy ⊙ scale is quantised by
- * token. Never by tensor: the gradient's direction would be lost.
+ * dx = dy W with W ≈ diag(scale) · q, q [O, I] int8 and scale [O]: dy ⊙ scale is quantised by token. Never by tensor:
+ * the gradient's direction would be lost.
  */
-export function int8BackwardProduct(scope: Scope, dy: Value, inWidth: number): Value {
-  const { g } = scope;
-  const outWidth = dy.shape.at(-1)!;
-  const q = scope.weight("backward.int8", [outWidth, inWidth], "int8");
-  const scale = scope.weight("backward.scale", [outWidth]);
+export function int8BackwardProduct({ g }: Scope, dy: Value, q: Value, scale: Value): Value {
   const [codes, step] = quantiseByToken(g, g.mul(dy, scale));
   return g.mul(integerProduct(g, codes, q, g.constant(scalar(1)), false), step);
 }
+
+/** diag(scale) · q as float32, not before `token` exists: no float copy lives longer than its product. */
+export function rowsAsFloats({ g }: Scope, token: Value, q: Value, scale: Value): Value {
+  return g.op("DequantizeLinear", [g.barrier(q, token), scale], { axis: 0, block_size: 0 });
+}
+
+/** `int8Linear` whose backward product is in float32: exact for the weights that the codes stand for. */
+export const int8LinearFloatBackward: Linear = (scope, x, outWidth, bias = false) => {
+  const { g } = scope;
+  const inWidth = x.shape.at(-1)!;
+  const [y] = g.custom(
+    [x],
+    () => [int8Linear(scope, x, outWidth)],
+    ([dy]) => {
+      const q = scope.weight("weight.int8", [outWidth, inWidth], "int8");
+      const scale = scope.weight("weight.scale", [outWidth]);
+      const inverse = inputScope(scope).weight("smoothing", [inWidth]);
+      return [g.mul(g.matmul(dy!, rowsAsFloats(scope, dy!, q, scale)), inverse)];
+    },
+  );
+  return bias ? g.add(y!, scope.weight("bias", [outWidth])) : y!;
+};

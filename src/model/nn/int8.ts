@@ -13,11 +13,21 @@ const sharedInput: Readonly<Record<string, string>> = {
   up_proj: "gate_up",
 };
 
-/** The name of the smoothing vector of a layer's input: `….self_attn.qkv.smoothing`, `….mlp.down_proj.smoothing`. */
-export function smoothingName(path: string): string {
+/** What layers of one input call it: `….self_attn.qkv`, `….mlp.down_proj`. */
+export function inputName(path: string): string {
   const dot = path.lastIndexOf(".");
   const part = path.slice(dot + 1);
-  return `${path.slice(0, dot)}.${sharedInput[part] ?? part}.smoothing`;
+  return `${path.slice(0, dot)}.${sharedInput[part] ?? part}`;
+}
+
+/** The scope of what layers of one input share. */
+export function inputScope(scope: Scope): Scope {
+  return scope.parent!.at(inputName(scope.path).slice(scope.parent!.path.length + 1));
+}
+
+/** The name of the smoothing vector of a layer's input. */
+export function smoothingName(path: string): string {
+  return `${inputName(path)}.smoothing`;
 }
 
 /**
@@ -28,8 +38,7 @@ export function smoothingName(path: string): string {
 export const int8Linear: Linear = (scope, x, outWidth, bias = false) => {
   const { g } = scope;
   const inWidth = x.shape.at(-1)!;
-  const part = scope.path.slice(scope.path.lastIndexOf(".") + 1);
-  const inverse = scope.parent!.at(sharedInput[part] ?? part).weight("smoothing", [inWidth]);
+  const inverse = inputScope(scope).weight("smoothing", [inWidth]);
   const q = scope.weight("weight.int8", [outWidth, inWidth], "int8");
   const scale = scope.weight("weight.scale", [outWidth]);
   const [y] = g.custom(
