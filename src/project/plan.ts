@@ -23,6 +23,7 @@ import {
   loraParameters,
   validationBatches,
 } from "../train/index.ts";
+import { baseBytes } from "./base-model.ts";
 import type { TrainConfig } from "./schema.ts";
 import type { TrainingData } from "./training-data.ts";
 
@@ -93,6 +94,7 @@ export function planTraining(config: TrainConfig, model: ChatModel, data: Traini
     longest,
     lossChunks: chunks.lossChunks,
     recompute: config.training.recompute,
+    ...baseBytes(model, config.training),
     allTokens,
   };
   return {

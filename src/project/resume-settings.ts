@@ -93,6 +93,8 @@ export const resumeRules: { readonly [K in SettingKey]: Rule } = {
   "training.fold": order,
   "training.slidingWindow": parameters,
   "training.base": update,
+  "training.backward": update,
+  "training.blockSize": update,
   "training.neftune": update,
   "training.recompute": safe,
   "optimizer.learningRate": update,

@@ -84,11 +84,19 @@ export const trainConfigSchema = z.strictObject({
         .optional()
         .describe("tokens that a layer sees back, in training and use alike; absent: as the model says"),
       base: z
-        .enum(["float32", "int8"])
+        .enum(["float32", "int8", "llm-int8", "int4", "nf4", "stored"])
         .default("float32")
         .describe(
-          "how the frozen linear layers compute; int8 takes a quarter of their memory and is less exact",
+          "how the frozen linear layers are held: int8 and llm-int8 in a quarter of the memory with 8-bit products, int4 and nf4 in a seventh with exact ones, stored as the blocks of a GGUF file",
         ),
+      backward: z
+        .enum(["float32", "int8"])
+        .optional()
+        .describe("products of the backward pass; absent: int8 for an int8 base, else float32"),
+      blockSize: z
+        .literal([32, 64, 128])
+        .default(64)
+        .describe("weights that share a scale, for the bases int4 and nf4"),
       neftune: z
         .number()
         .min(0)

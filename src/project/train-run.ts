@@ -4,7 +4,7 @@ import { rm } from "node:fs/promises";
 import { onnxRuntime } from "../compute/runtime/index.ts";
 import { type Tensor, float32 } from "../compute/tensor/index.ts";
 import { type ChatModel, openChatModel } from "../model/index.ts";
-import { type ResidentModel, loadResidentModel, quantisedModel } from "../model/decoder/index.ts";
+import type { ResidentModel } from "../model/decoder/index.ts";
 import type { FetchOptions } from "../model/hub/index.ts";
 import { parameterViews } from "../model/nn/index.ts";
 import { type Adapter, type LoraPair, saveAdapter } from "../model/weights/index.ts";
@@ -21,6 +21,7 @@ import {
   trainingLoop,
 } from "../train/index.ts";
 import { UserError, errorCode } from "../util/index.ts";
+import { loadBase } from "./base-model.ts";
 import { type TrainPlan, planTraining } from "./plan.ts";
 import { type Probe, probePrompts, replyProbe } from "./probe.ts";
 import { leafKeys } from "./resolve.ts";
@@ -134,10 +135,8 @@ async function* trainIn(
   const fingerprint = fingerprintOf(prepared);
   const { threads, provider } = config.runtime;
   await using runtime = await onnxRuntime({ provider, ...(threads === undefined ? {} : { threads }) });
-  const loaded = await loadResidentModel(runtime, model.spec, model.store, options.onWeight);
-  const { base } = config.training;
-  const resident =
-    base === "int8" ? await quantisedModel(loaded, plan.training.batch(0).microBatches[0]!) : loaded;
+  const calibration = () => plan.training.batch(0).microBatches[0]!;
+  const resident = await loadBase(runtime, model, config.training, calibration, options.onWeight);
   const adapted = new Set(plan.layers.map(({ path }) => path));
   await using engine = await trainingEngine(resident, initialAdapter(plan.layout, config.seed), {
     layout: plan.layout,
@@ -157,7 +156,7 @@ async function* trainIn(
       : {
           rateFactors: loraPlusFactors(plan.layout.entries, plan.layout.size, config.optimizer.loraPlusRatio),
         }),
-    base,
+    base: config.training.base === "int8" ? "int8" : "float32",
   });
   await using probe = probeOf(prepared, resident, options.notice ?? (() => {}));
   const history = checkpoint === undefined ? [] : await readEvents(folder.path);
@@ -234,7 +233,7 @@ function probeOf(
   const { config } = plan;
   if (config.evaluation.probes === 0 || data.validation.length === 0) return undefined;
   if (config.training.base !== "float32") {
-    notice("no sample replies are shown: an 8-bit base trains, but does not generate");
+    notice("no sample replies are shown: a base in fewer bits trains, but does not generate");
     return undefined;
   }
   const prompts = probePrompts(data.validation, model.renderer, {

@@ -20,6 +20,10 @@ export interface MemoryOptions {
   readonly longest: number;
   readonly lossChunks: number;
   readonly recompute: Recompute;
+  /** Of the weights as they are held; absent: float32. */
+  readonly weightBytes?: number;
+  /** Of a layer's weights that are formed anew for each product. */
+  readonly scratchBytes?: number;
 }
 
 /** Float32 throughout. Counts the tensors that the loss graph keeps; the runtime itself takes about 300 MB more. */
@@ -32,7 +36,7 @@ export function estimateMemory(spec: ModelSpec, options: MemoryOptions): MemoryE
   const perLayer = 4 * (perToken * tokens + probabilities);
   const keptLayers = options.recompute === "block" ? 1 : layers;
   const kept = options.recompute === "block" ? 4 * D * tokens * layers : 0;
-  const weightBytes = 4 * parameterCount(spec);
+  const { weightBytes = 4 * parameterCount(spec), scratchBytes = 0 } = options;
   const activationBytes = perLayer * keptLayers + kept;
   const vocabularyBytes = 3 * 4 * V * Math.ceil(tokens / options.lossChunks);
   const optimizerBytes = 6 * 4 * options.trainable;
@@ -42,6 +46,6 @@ export function estimateMemory(spec: ModelSpec, options: MemoryOptions): MemoryE
     activationBytes,
     vocabularyBytes,
     optimizerBytes,
-    totalBytes: weightBytes + activationBytes + vocabularyBytes + optimizerBytes + runtimeBytes,
+    totalBytes: weightBytes + scratchBytes + activationBytes + vocabularyBytes + optimizerBytes + runtimeBytes,
   };
 }
