@@ -24,6 +24,7 @@ export {
   visible,
 } from "./format.ts";
 export { parseJson, readJsonLines } from "./jsonl.ts";
+export { lockFile } from "./lock.ts";
 export { random, randomFromState } from "./random.ts";
 export type { Random } from "./random.ts";
 export { readTextLines } from "./text-lines.ts";

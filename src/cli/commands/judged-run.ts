@@ -109,7 +109,12 @@ export async function systemsOf(
 ): Promise<System[]> {
   const systems: System[] = [];
   for (const name of names) systems.push(await systemOf(name, target, run));
-  return systems;
+  // Runs of one name in different folders are told apart by their folders.
+  return systems.map((system, i) =>
+    system.kind === "run" && systems.some((other, j) => i !== j && other.name === system.name)
+      ? { ...system, name: names[i]! }
+      : system,
+  );
 }
 
 async function systemOf(name: string, target: string, run: JudgedRun | undefined): Promise<System> {

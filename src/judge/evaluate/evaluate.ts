@@ -6,7 +6,7 @@ import type { ChatModel } from "../../model/index.ts";
 import { type ResidentModel, loadResidentModel } from "../../model/decoder/index.ts";
 import { generationEngine, greedy } from "../../model/generate/index.ts";
 import { type Adapter, loadAdapter } from "../../model/weights/index.ts";
-import { UserError, writeFileAtomic } from "../../util/index.ts";
+import { UserError, explainWriteError, lockFile, writeFileAtomic } from "../../util/index.ts";
 import { frequentBaseline, retrievalBaseline } from "./baselines.ts";
 import {
   fingerprintsOf,
@@ -22,7 +22,7 @@ import { measureItemLosses, measureText } from "./losses.ts";
 import { type Measures, openMeasures } from "./measures.ts";
 import { evaluationPictures } from "./pictures.ts";
 import { openSystem } from "./open-system.ts";
-import { openRecords } from "./records.ts";
+import { earlierPath, openRecords } from "./records.ts";
 import { generateAll, lookUpAll, preparePrompts } from "./replies.ts";
 import { measureSpeed } from "./speed.ts";
 import type { Store } from "./store.ts";
@@ -53,11 +53,17 @@ interface OpenGroup {
   readonly systems: readonly (ModelSystem & { readonly fingerprint: string })[];
 }
 
-/** Runs or goes on with an evaluation. Records of other settings, data or weights are dropped, never mixed in. */
+/** Runs or goes on with an evaluation. Records of other settings, data or weights are set aside, never mixed in. */
 export async function evaluate(options: EvaluationOptions): Promise<Evaluation> {
   const { folder, items, systems } = options;
   refuseBad(options);
-  await mkdir(folder, { recursive: true });
+  try {
+    await mkdir(folder, { recursive: true });
+  } catch (error) {
+    throw explainWriteError(error, folder);
+  }
+  const lockPath = join(folder, "evaluation.lock");
+  await using _lock = await lockFile(lockPath, `the evaluation in ${folder}`, "choose another --out");
   const groups = await openGroups(systems, options);
   try {
     const fingerprints = fingerprintsOf(groups, options);
@@ -65,9 +71,9 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
     const predictionsPath = join(folder, evaluationFiles.predictions);
     await using predictions = await openRecords<PredictionRecord>(predictionsPath, wanted);
     await using losses = await openRecords<LossRecord>(join(folder, evaluationFiles.losses), wanted);
-    if (predictions.dropped > 0) {
+    if (predictions.setAside > 0) {
       options.notice?.(
-        `${predictions.dropped} earlier replies belong to other data, settings or weights and were dropped`,
+        `${predictions.setAside} earlier replies belong to other data, systems, settings or weights: set aside in ${earlierPath(predictionsPath)}`,
       );
     }
     const measures = await openMeasures(join(folder, evaluationFiles.measures));

@@ -1,11 +1,11 @@
 /** An append-only file of JSON lines: what `append` has acknowledged is on disk and survives kill -9. */
-import { type FileHandle, mkdir, open, readFile, rm } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import {
   UserError,
-  errorCode,
   explainReadError,
   explainWriteError,
+  lockFile,
   parseJson,
   syncFolder,
 } from "../../util/index.ts";
@@ -27,11 +27,12 @@ export interface OpenedLog {
 
 /** Opens or creates the log for one writer. A second writer is refused. */
 export async function openLog(path: string): Promise<OpenedLog> {
-  let release: () => Promise<void> = async () => {};
+  let held: AsyncDisposable | undefined;
+  const release = async (): Promise<void> => held?.[Symbol.asyncDispose]();
   let file: FileHandle | undefined;
   try {
     await mkdir(dirname(path), { recursive: true });
-    release = await lock(`${path}.lock`);
+    held = await lockFile(`${path}.lock`, path, "choose another file with --ratings");
     file = await open(path, "a+");
     const { records, size, tornBytes, unended } = readRecords(await file.readFile(), path);
     if (tornBytes > 0) await file.truncate(size);
@@ -146,37 +147,4 @@ export function appender(
       await release();
     },
   };
-}
-
-/** A file that holds the writer's process number; one whose process is gone is taken over. */
-async function lock(path: string): Promise<() => Promise<void>> {
-  for (let attempt = 0; attempt < 5; attempt++) {
-    try {
-      const file = await open(path, "wx");
-      await file.writeFile(String(process.pid));
-      await file.close();
-      return async () => rm(path, { force: true });
-    } catch (error) {
-      if (errorCode(error) !== "EEXIST") throw error;
-      const owner = Number((await readFile(path, "utf8").catch(() => "")).trim());
-      if (owner !== process.pid && !isAlive(owner)) {
-        await rm(path, { force: true });
-        continue;
-      }
-      throw new UserError(`${path.replace(/\.lock$/, "")} is in use by process ${owner}`, {
-        next: "Stop the other `attune rate`, or choose another file with --ratings.",
-      });
-    }
-  }
-  throw new UserError(`cannot lock ${path}`, { next: "Remove the file if no `attune rate` is running." });
-}
-
-function isAlive(pid: number): boolean {
-  if (!Number.isInteger(pid) || pid <= 0) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return errorCode(error) === "EPERM";
-  }
 }
