@@ -4,8 +4,13 @@ export type { BlockCode, BlockFormat, BlockTensor } from "./blocks.ts";
 export { dtypes, isFloat } from "./dtype.ts";
 export type { DType, DTypeArrays } from "./dtype.ts";
 export {
+  bfloat16ToFloat32,
   bfloat16ToNumber,
+  float16ToFloat32,
   float16ToNumber,
+  float16Values,
+  float32ToBfloat16,
+  float32ToFloat16,
   numberToBfloat16,
   numberToFloat16,
   roundHalfEven,

@@ -1,10 +1,10 @@
 /** The block formats of ggml, decoded to float32 exactly as the gguf reference does. Source: ggml-quants.c, gguf-py quants.py. */
-import { halfValues } from "./half.ts";
+import { float16Values } from "../../compute/tensor/index.ts";
 
 /** Decodes whole blocks of `bytes` into `out`, from its start. */
 export type Dequantize = (bytes: Uint8Array, out: Float32Array) => void;
 
-const half = (b: Uint8Array, at: number): number => halfValues[b[at]! | (b[at + 1]! << 8)]!;
+const half = (b: Uint8Array, at: number): number => float16Values[b[at]! | (b[at + 1]! << 8)]!;
 
 /** 32 elements in 34 bytes: d f16, 32 × int8. */
 export const dequantizeQ8_0: Dequantize = (b, out) => {

@@ -6,7 +6,6 @@ export { openGguf } from "./gguf.ts";
 export type { GgufFile } from "./gguf.ts";
 export type { GgufValue } from "./gguf-cursor.ts";
 export type { GgufVocabularyData } from "./gguf-vocabulary.ts";
-export { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32 } from "./half.ts";
 export { mergeLora, pairForWeight } from "./merge.ts";
 export { openCheckpoint, openSafetensors, readIndex } from "./safetensors.ts";
 export type { SafetensorsFile } from "./safetensors.ts";

@@ -1,8 +1,13 @@
 /** Writes a safetensors file tensor by tensor, so that a model larger than memory can be written. */
 import type { FileHandle } from "node:fs/promises";
-import { type Tensor, elementCount, tensorBytes } from "../../compute/tensor/index.ts";
+import {
+  type Tensor,
+  elementCount,
+  float32ToBfloat16,
+  float32ToFloat16,
+  tensorBytes,
+} from "../../compute/tensor/index.ts";
 import { writeAtomic } from "../../util/index.ts";
-import { float32ToBfloat16, float32ToHalf } from "./half.ts";
 
 export type WrittenType = "F32" | "F16" | "BF16";
 
@@ -72,7 +77,7 @@ function encodeHeader(
 
 function encode(value: Tensor<"float32">, storage: WrittenType): Uint8Array {
   if (storage === "F32") return tensorBytes(value);
-  const half = storage === "F16" ? float32ToHalf(value.data) : float32ToBfloat16(value.data);
+  const half = storage === "F16" ? float32ToFloat16(value.data) : float32ToBfloat16(value.data);
   return new Uint8Array(half.buffer);
 }
 

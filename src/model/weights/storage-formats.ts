@@ -11,7 +11,7 @@ import {
   dequantizeQ6_K,
   dequantizeQ8_0,
 } from "./dequantize.ts";
-import { bfloat16ToFloat32, halfToFloat32 } from "./half.ts";
+import { bfloat16ToFloat32, float16ToFloat32 } from "../../compute/tensor/index.ts";
 
 export interface StorageFormat {
   /** Elements that share a block; a row holds whole blocks. */
@@ -33,7 +33,7 @@ export const storageFormats = {
     blockBytes: 4,
     toFloat32: (bytes, out) => new Uint8Array(out.buffer, out.byteOffset, bytes.length).set(bytes),
   },
-  F16: { blockElements: 1, blockBytes: 2, toFloat32: (bytes, out) => halfToFloat32(words(bytes), out) },
+  F16: { blockElements: 1, blockBytes: 2, toFloat32: (bytes, out) => float16ToFloat32(words(bytes), out) },
   BF16: { blockElements: 1, blockBytes: 2, toFloat32: (bytes, out) => bfloat16ToFloat32(words(bytes), out) },
   Q8_0: { blockElements: 32, blockBytes: 34, toFloat32: dequantizeQ8_0 },
   Q4_0: { blockElements: 32, blockBytes: 18, toFloat32: dequantizeQ4_0 },

@@ -1,7 +1,6 @@
 /** Weights as their file stores them in blocks, taken apart into codes and scales without becoming floats. */
-import type { BlockFormat, BlockTensor } from "../../compute/tensor/index.ts";
+import { type BlockFormat, type BlockTensor, float16Values } from "../../compute/tensor/index.ts";
 import { kMinimum, kScale } from "./dequantize.ts";
-import { halfValues } from "./half.ts";
 import { type StorageType, storageFormats } from "./storage-formats.ts";
 import type { RawWeight } from "./weight-store.ts";
 
@@ -14,7 +13,7 @@ interface Parts {
   readonly minimum: Float32Array;
 }
 
-const half = (bytes: Uint8Array, at: number): number => halfValues[bytes[at]! | (bytes[at + 1]! << 8)]!;
+const half = (bytes: Uint8Array, at: number): number => float16Values[bytes[at]! | (bytes[at + 1]! << 8)]!;
 const fourBits = (code: "symmetric" | "offset", span: number): BlockFormat => ({
   bits: 4,
   code,
