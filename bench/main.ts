@@ -4,6 +4,7 @@ import { UserError } from "../src/util/index.ts";
 import { curveCommand } from "./curve.ts";
 import { decodeCommand } from "./decode.ts";
 import { evaluateBatchingCommand } from "./evaluate-batching.ts";
+import { sevenBCommand } from "./seven-b.ts";
 import { trainStepCommand } from "./train-step.ts";
 
 const program = new Command("bench")
@@ -13,6 +14,7 @@ const program = new Command("bench")
   .addCommand(trainStepCommand())
   .addCommand(curveCommand())
   .addCommand(decodeCommand())
+  .addCommand(sevenBCommand())
   .addCommand(evaluateBatchingCommand())
   .showHelpAfterError();
 
