@@ -52,4 +52,8 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: "let people rate replies on a local web page, blind to which system wrote them",
     load: async () => (await import("./commands/rate.ts")).rateCommand(),
   },
+  report: {
+    summary: "write everything known of a run on one page, report.html, and its model card",
+    load: async () => (await import("./commands/report.ts")).reportCommand(),
+  },
 };
