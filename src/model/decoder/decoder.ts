@@ -1,5 +1,5 @@
 /** The one decoder of all LLaMA-family models, on the token-flat layout. */
-import type { Value } from "../../compute/graph/index.ts";
+import type { Dim, Value } from "../../compute/graph/index.ts";
 import { recompute } from "../../compute/autodiff/index.ts";
 import {
   type Linear,
@@ -19,7 +19,7 @@ import type { ModelSpec } from "./model-spec.ts";
 export interface FlatInputs {
   /** [T] int64 */
   readonly tokenIds: Value;
-  /** [1, T] int64; positions restart in each row. */
+  /** [T, 1] int64; positions restart in each row. */
   readonly positions: Value;
   readonly padding: Padding;
   readonly rotary: RotaryTables;
@@ -128,8 +128,10 @@ function selfAttention(
     return g.reshape(rmsNorm(scope.at(part), perHead, spec.normEpsilon), [tokens, count * headWidth]);
   };
   const rotated = (projected: Value, count: number): Value => {
-    const row = g.reshape(projected, [1, ...projected.shape]);
-    return g.reshape(rotate(g, row, positions, rotary, count), projected.shape);
+    const [tokens, width] = projected.shape as [Dim, number];
+    // Rows of one token each: onnxruntime refuses a row longer than the tables, and T is no row's length.
+    const single = g.reshape(projected, [tokens, 1, width]);
+    return g.reshape(rotate(g, single, positions, rotary, count), projected.shape);
   };
   const q = rotated(headNorm("q_norm", project("q_proj", heads), heads), heads);
   const k = rotated(headNorm("k_norm", project("k_proj", kvHeads), kvHeads), kvHeads);

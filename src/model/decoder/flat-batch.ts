@@ -78,7 +78,7 @@ export function flatBatch(
       tokenIds: tensor("int64", [tokens], tokenIds),
       rowOfToken: tensor("int64", [tokens], rowOfToken),
       tokenSelected: float32([tokens, 1], tokenSelected),
-      positions: tensor("int64", [1, tokens], positions),
+      positions: tensor("int64", [tokens, 1], positions),
       ...headIndices("query", spec.heads, tokenAt, real, [batch, length]),
       ...(spec.heads === spec.kvHeads
         ? {}

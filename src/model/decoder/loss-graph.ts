@@ -24,6 +24,8 @@ export interface AdapterOptions {
   /** s in y = Wx + s · B(Ax). */
   readonly scale: number;
   readonly adapts: (path: string) => boolean;
+  /** Rows have magnitudes of their own (DoRA); the base must be plain float32. */
+  readonly dora?: boolean;
 }
 
 export interface LossGraphOptions {
@@ -113,7 +115,7 @@ export function batchInputs(g: GraphBuilder, spec: ModelSpec, queryChunks: numbe
   const alike = spec.heads === spec.kvHeads;
   return {
     tokenIds: g.input("tokenIds", "int64", ["T"]),
-    positions: g.input("positions", "int64", [1, "T"]),
+    positions: g.input("positions", "int64", ["T", 1]),
     padding: {
       queryPlaces,
       queryTokens,
@@ -142,8 +144,9 @@ function adaptedLinear({
   dropout = 0,
 }: LossGraphOptions): Linear {
   if (adapter === undefined) return frozen;
-  if (dropout > 0) return lora(frozen, { ...adapter, merged: false, dropout: dropoutOf(dropout) });
-  return lora(frozen, { ...adapter, merged: frozen === linear });
+  const rows = adapter.dora === true ? ({ rows: "magnitude" } as const) : {};
+  if (dropout > 0) return lora(frozen, { ...adapter, ...rows, merged: false, dropout: dropoutOf(dropout) });
+  return lora(frozen, { ...adapter, ...rows, merged: frozen === linear });
 }
 
 /** Inverted dropout with a keep mask fed from outside, so that the host's counter decides it and a resume repeats it. */
