@@ -112,6 +112,32 @@ function expectVectors(got: ReadonlyMap<string, Float32Array>, wanted: ByName): 
   }
 }
 
+/** ‖W‖ of the rows of a weight [O, I], as PEFT starts a magnitude. */
+function rowNormsOf(name: string, [outWidth, inWidth]: readonly [number, number]): Float32Array {
+  const { data } = formulaTensor(`${name}.weight`, [outWidth, inWidth]);
+  return Float32Array.from({ length: outWidth }, (_, o) =>
+    Math.hypot(...data.subarray(o * inWidth, (o + 1) * inWidth)),
+  );
+}
+
+const doraLayout = parameterLayout(loraParameters(layers, file.rank, true));
+function initialDora(): Float32Array {
+  const initial = initialOf(doraLayout);
+  const views = parameterViews(doraLayout, initial);
+  for (const { path, shape } of layers)
+    views.get(`${path}.lora_magnitude_vector`)!.set(rowNormsOf(path, shape));
+  return initial;
+}
+
+describe("DoRA", () => {
+  test("learns magnitudes and directions as PEFT's use_dora does", async () => {
+    const { adapter } = options(doraLayout);
+    const changes = { layout: doraLayout, adapter: { ...adapter!, dora: true } };
+    await expectFollows(want.dora, changes, initialDora());
+    await expectFollows(want.dora, { ...changes, recompute: "blocks" }, initialDora());
+  });
+});
+
 describe("a sliding window", () => {
   test("trains as transformers' Mistral with that window does", async () => {
     const layout = parameterLayout(loraParameters(layers, file.rank));

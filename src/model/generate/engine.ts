@@ -1,7 +1,7 @@
 /** Key-value caches of several sequences on a device, and the steps that read prompts and grow them. */
 import type { DeviceTensor, Feed, Program } from "../../compute/runtime/index.ts";
-import { type Tensor, float32, tensor, zeros } from "../../compute/tensor/index.ts";
-import type { ResidentModel } from "../decoder/index.ts";
+import { type Tensor, tensor, zeros } from "../../compute/tensor/index.ts";
+import { type ResidentModel, residentAdapter } from "../decoder/index.ts";
 import type { Adapter } from "../weights/index.ts";
 import { growingCaches } from "./caches.ts";
 import { cacheWidth, generationGraph } from "./graph.ts";
@@ -62,14 +62,13 @@ export async function generationEngine(model: ResidentModel, size: EngineSize): 
   // A prompt is the first thing in its slot: it is computed against a past of which nothing counts.
   const noPasts = new Map<number, DeviceTensor>();
   const lengths = new Int32Array(slots);
-  let adapterFeeds: Record<string, DeviceTensor> = {};
-  let adapted: ReadonlySet<string> = new Set();
+  let changes = await residentAdapter(model, undefined);
 
   async function programFor(fewTokens: boolean): Promise<Program> {
-    const key = `${fewTokens} ${[...adapted].sort().join(" ")}`;
+    const key = `${fewTokens} ${changes.key}`;
     const known =
       programs.get(key) ??
-      (await runtime.compile(generationGraph(spec, { adapted, fewTokens }), { name: "generation" }));
+      (await runtime.compile(generationGraph(spec, { ...changes.use, fewTokens }), { name: "generation" }));
     programs.set(key, known);
     return known;
   }
@@ -98,7 +97,7 @@ export async function generationEngine(model: ResidentModel, size: EngineSize): 
     const { outputs } = await program.run(
       {
         ...(await model.feeds(program.inputs, longest)),
-        ...adapterFeeds,
+        ...changes.feeds,
         ...past,
         tokenIds: tensor("int64", [batch, count], tokenIds),
         positions: tensor("int64", [batch, count], positions),
@@ -187,21 +186,12 @@ export async function generationEngine(model: ResidentModel, size: EngineSize): 
       lengths[slot] = 0;
     },
     useAdapter: async (adapter) => {
-      for (const old of Object.values(adapterFeeds)) await runtime.release(old);
-      adapterFeeds = {};
-      for (const [path, { a, b, scale }] of adapter?.layers ?? []) {
-        adapterFeeds[`${path}.lora_A.weight`] = await runtime.upload(a);
-        const scaled = float32(
-          b.shape,
-          b.data.map((value) => value * scale),
-        );
-        adapterFeeds[`${path}.lora_B.weight`] = await runtime.upload(scaled, { transfer: true });
-      }
-      adapted = new Set(adapter?.layers.keys());
+      await changes.release();
+      changes = await residentAdapter(model, adapter);
     },
     [Symbol.asyncDispose]: async () => {
-      for (const resident of [...noPasts.values(), ...Object.values(adapterFeeds)])
-        await runtime.release(resident);
+      for (const resident of noPasts.values()) await runtime.release(resident);
+      await changes.release();
       await caches[Symbol.asyncDispose]();
       for (const one of programs.values()) await one[Symbol.asyncDispose]();
     },

@@ -1,13 +1,19 @@
 /** The graph that reads new tokens of B sequences against their key-value caches: prefill and decode alike. */
 import { type Graph, GraphBuilder, type Value } from "../../compute/graph/index.ts";
-import { type ModelSpec, embeddings, finalNorm, vocabularyTable } from "../decoder/index.ts";
+import {
+  type AdapterUse,
+  type ModelSpec,
+  adapterLinear,
+  embeddings,
+  finalNorm,
+  vocabularyTable,
+} from "../decoder/index.ts";
 import {
   type Linear,
   type Scope,
   fewRowsLinear,
   inputWeights,
   linear,
-  lora,
   mlp,
   rmsNorm,
   scope,
@@ -18,9 +24,7 @@ export function cacheWidth({ headWidth }: Pick<ModelSpec, "headWidth">): number 
   return Math.ceil(headWidth / 8) * 8;
 }
 
-export interface GraphUse {
-  /** Layers that have an adapter. */
-  readonly adapted: ReadonlySet<string>;
+export interface GraphUse extends AdapterUse {
   /** Built for a few tokens a call, as decoding a batch gives it, or for one or many. */
   readonly fewTokens: boolean;
 }
@@ -29,12 +33,12 @@ export interface GraphUse {
  * Inputs beside weights: `tokenIds` and `positions` [B, S] int64; `lastRows` [B] int64, the place of each row's last
  * token among the B·S; `pastKey.l` and `pastValue.l` [B, K, P, W];
  * `lengthsMinusOne` [B] int32 (tokens of each row after this call, minus one), `totalLength` int32 (the most of
- * them); rotary tables. With `adapted`, `lora_A.weight` [R, I] and `lora_B.weight` [O, R] of those layers, the
- * scale inside B.
+ * them); rotary tables; and what `AdapterUse` says of an adapter.
  * Outputs: `logits` [B, V] at each row's last new token, `next` [B] their arg max, and `newKeyValues`
  * [2L, B, K, S, W]: keys (rotated) and values of layer 0, then of layer 1 …
  */
-export function generationGraph(spec: ModelSpec, { adapted, fewTokens }: GraphUse): Graph {
+export function generationGraph(spec: ModelSpec, use: GraphUse): Graph {
+  const { fewTokens } = use;
   const g = new GraphBuilder();
   const root = scope(g, inputWeights(g));
   const { kvHeads, headWidth, layers, vocabulary } = spec;
@@ -46,10 +50,7 @@ export function generationGraph(spec: ModelSpec, { adapted, fewTokens }: GraphUs
     total: g.input("totalLength", "int32", []),
     cos: g.input("rotaryCos", "float32", ["Z", half]),
     sin: g.input("rotarySin", "float32", ["Z", half]),
-    linear:
-      adapted.size === 0
-        ? base
-        : lora(base, { rank: "R", scale: 1, adapts: (path) => adapted.has(path), merged: false }),
+    linear: adapterLinear(base, use),
     fresh: [],
   };
   // Linear layers see flat rows; attention alone knows of B and S.

@@ -1,5 +1,6 @@
 /** Linear layers and LoRA around them. */
 import type { Dim, Value } from "../../compute/graph/index.ts";
+import { doraLinear } from "./dora.ts";
 import type { Scope } from "./scope.ts";
 
 /** x [T, I] → [T, outWidth]. The scope stands at the layer; its weight is [O, I] as checkpoints store it. */
@@ -37,6 +38,11 @@ export interface LoraOptions {
    * Needs plain float32 weights (the base must be `linear`) and no dropout.
    */
   readonly merged: boolean;
+  /**
+   * Rows of the update have magnitudes of their own (DoRA). `magnitude`: trained, in `lora_magnitude_vector` [O], over
+   * plain weights. `factor`: for use, `lora_factor` [O] multiplies Wx and is inside B already.
+   */
+  readonly rows?: "magnitude" | "factor";
 }
 
 /**
@@ -47,10 +53,12 @@ export function lora(base: Linear, options: LoraOptions): Linear {
   if (options.merged && (base !== linear || options.dropout !== undefined)) {
     throw new Error("a merged LoRA needs plain weights and no dropout");
   }
+  if (options.rows === "magnitude" && base !== linear) throw new Error("DoRA needs plain weights");
   return (scope, x, outWidth, bias) => {
     if (!options.adapts(scope.path)) return base(scope, x, outWidth, bias);
     const a = scope.weight("lora_A.weight", [options.rank, x.shape.at(-1)!]);
     const b = scope.weight("lora_B.weight", [outWidth, options.rank]);
+    if (options.rows === "magnitude") return doraLinear(scope, x, [a, b], options, outWidth, bias ?? false);
     if (options.merged) return mergedLora(scope, x, a, b, options.scale, outWidth, bias ?? false);
     const { g } = scope;
     const { dropout } = options;
@@ -58,7 +66,10 @@ export function lora(base: Linear, options: LoraOptions): Linear {
     // The factor rides on the thin product: x is not passed over once more.
     const inner = g.matmul(kept, a, { transB: true, alpha: dropout?.scale ?? 1 });
     const update = g.matmul(inner, b, { transB: true, alpha: options.scale });
-    return g.add(base(scope, x, outWidth, bias), update);
+    if (options.rows !== "factor") return g.add(base(scope, x, outWidth, bias), update);
+    const scaled = g.mul(base(scope, x, outWidth), scope.weight("lora_factor", [outWidth]));
+    const y = g.add(scaled, update);
+    return bias === true ? g.add(y, scope.weight("bias", [outWidth])) : y;
   };
 }
 

@@ -9,6 +9,12 @@ export interface AdapterConfig {
   readonly dropout: number;
   /** Scale by alpha / √R instead of alpha / R (rsLoRA, Kalajdzievski 2023). */
   readonly rsLora: boolean;
+  /** Each row of W + s·BA is brought to a magnitude of its own (DoRA, Liu et al. 2024). */
+  readonly dora?: boolean;
+  /** Ends of the names of modules that are saved whole, as PEFT matches them. */
+  readonly modulesToSave?: readonly string[];
+  /** The base's vocabulary product uses its embedding matrix, and goes on doing so when that is saved. */
+  readonly tied?: boolean;
   /** Ends of module names, such as `q_proj`; whole names where only some layers are adapted. */
   readonly targetModules: readonly string[];
   readonly baseModel?: string;
@@ -22,8 +28,12 @@ export interface ReadAdapterConfig {
   /** Module name ends with their own rank or alpha. */
   readonly rankPattern: ReadonlyMap<string, number>;
   readonly alphaPattern: ReadonlyMap<string, number>;
+  /** Tokens whose rows the adapter brings, by the end of the module's name. */
+  readonly tokenIndices: ReadonlyMap<string, readonly number[]>;
 }
 
+const names = z.array(z.string().min(1).max(1000)).max(10_000);
+const tokenIds = z.array(z.int().min(0).max(16_777_215)).max(1_000_000);
 const pattern = z.record(z.string(), z.number().gt(0).max(1e9)).nullish();
 const schema = z.looseObject({
   peft_type: z.string(),
@@ -33,6 +43,10 @@ const schema = z.looseObject({
   lora_dropout: z.number().min(0).lt(1).nullish(),
   target_modules: z.union([z.string(), z.array(z.string()).max(100_000)]).nullish(),
   use_rslora: z.boolean().nullish(),
+  use_dora: z.boolean().nullish(),
+  modules_to_save: names.nullish(),
+  trainable_token_indices: z.union([tokenIds, z.record(z.string(), tokenIds)]).nullish(),
+  ensure_weight_tying: z.boolean().nullish(),
   base_model_name_or_path: z.string().nullish(),
   revision: z.string().nullish(),
   bias: z.string().nullish(),
@@ -47,7 +61,6 @@ const schema = z.looseObject({
 const harmless = new Set([
   ...Object.keys(schema.shape),
   "auto_mapping",
-  "ensure_weight_tying",
   "eva_config",
   "inference_mode",
   "layers_pattern",
@@ -81,7 +94,7 @@ export function readAdapterConfig(value: unknown, at: string): ReadAdapterConfig
   const refuse = (what: string): never => {
     throw new UserError(`the adapter uses ${what}, which is not supported`, {
       at,
-      next: "Only plain LoRA and rsLoRA adapters can be loaded; merge this one with PEFT instead.",
+      next: "Only LoRA, rsLoRA and DoRA adapters can be loaded; merge this one with PEFT instead.",
     });
   };
   if (c.peft_type.toUpperCase() !== "LORA") refuse(`peft_type ${JSON.stringify(c.peft_type.slice(0, 40))}`);
@@ -102,12 +115,16 @@ export function readAdapterConfig(value: unknown, at: string): ReadAdapterConfig
       alpha: c.lora_alpha,
       dropout: c.lora_dropout ?? 0,
       rsLora: c.use_rslora ?? false,
+      ...(c.use_dora === true ? { dora: true } : {}),
+      ...(isNeutral(c.modules_to_save) ? {} : { modulesToSave: c.modules_to_save! }),
+      ...(c.ensure_weight_tying === true ? { tied: true } : {}),
       ...(c.base_model_name_or_path ? { baseModel: c.base_model_name_or_path } : {}),
       ...(c.revision ? { baseRevision: c.revision } : {}),
     },
     ...(targets === undefined ? {} : { targetModules: targets }),
     rankPattern: readPattern("rank_pattern", c.rank_pattern, at),
     alphaPattern: readPattern("alpha_pattern", c.alpha_pattern, at),
+    tokenIndices: readTokenIndices(c.trainable_token_indices),
   };
 }
 
@@ -133,6 +150,16 @@ function readPattern(
   return new Map(entries);
 }
 
+/** A plain list is about the embeddings. */
+function readTokenIndices(
+  value: readonly number[] | Readonly<Record<string, readonly number[]>> | null | undefined,
+): ReadonlyMap<string, readonly number[]> {
+  if (value === null || value === undefined) return new Map();
+  return Array.isArray(value)
+    ? new Map([["embed_tokens", value as readonly number[]]])
+    : new Map(Object.entries(value as Readonly<Record<string, readonly number[]>>));
+}
+
 /** The value of the first pattern that `module` matches: the whole name, or its end after a dot; `^` binds it to the start. */
 export function patternValue(patterns: ReadonlyMap<string, number>, module: string): number | undefined {
   for (const [name, value] of patterns) {
@@ -147,6 +174,7 @@ export function writeAdapterConfig(
   config: AdapterConfig,
   rankPattern: ReadonlyMap<string, number>,
   alphaPattern: ReadonlyMap<string, number>,
+  tokenIndices: ReadonlyMap<string, readonly number[]> = new Map(),
 ): string {
   return `${JSON.stringify(
     {
@@ -159,14 +187,16 @@ export function writeAdapterConfig(
       lora_dropout: config.dropout,
       target_modules: [...config.targetModules].sort(),
       use_rslora: config.rsLora,
-      use_dora: false,
+      use_dora: config.dora ?? false,
       bias: "none",
       fan_in_fan_out: false,
       inference_mode: true,
       init_lora_weights: true,
       layers_to_transform: null,
       layers_pattern: null,
-      modules_to_save: null,
+      modules_to_save: config.modulesToSave ?? null,
+      ...(config.tied === true ? { ensure_weight_tying: true } : {}),
+      ...(tokenIndices.size === 0 ? {} : { trainable_token_indices: Object.fromEntries(tokenIndices) }),
       rank_pattern: Object.fromEntries(rankPattern),
       alpha_pattern: Object.fromEntries(alphaPattern),
     },

@@ -1,28 +1,12 @@
-/** LoRA adapters in PEFT's format: a folder of adapter_config.json and adapter_model.safetensors, both ways. */
+/** LoRA and DoRA adapters: what they are, and PEFT's format written. */
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Tensor } from "../../compute/tensor/index.ts";
-import {
-  UserError,
-  explainReadError,
-  nearest,
-  parseJson,
-  readTextFile,
-  writeFileAtomic,
-  writeFolderAtomic,
-} from "../../util/index.ts";
-import {
-  type AdapterConfig,
-  type ReadAdapterConfig,
-  patternValue,
-  readAdapterConfig,
-  writeAdapterConfig,
-} from "./adapter-config.ts";
-import { openSafetensors } from "./safetensors.ts";
-import { toWrite, writeSafetensors } from "./safetensors-writer.ts";
-import type { WeightStore } from "./weight-store.ts";
+import { writeFileAtomic, writeFolderAtomic } from "../../util/index.ts";
+import { type AdapterConfig, writeAdapterConfig } from "./adapter-config.ts";
+import { type TensorToWrite, toWrite, writeSafetensors } from "./safetensors-writer.ts";
 
-/** The low-rank pair of one linear layer: W becomes W + scale · B·A. */
+/** What changes one linear layer: W becomes V = W + scale · B·A, and with a magnitude, magnitude ⊙ V / ‖V‖ by row. */
 export interface LoraPair {
   /** [R, in] */
   readonly a: Tensor<"float32">;
@@ -30,17 +14,30 @@ export interface LoraPair {
   readonly b: Tensor<"float32">;
   /** alpha / R, or alpha / √R for rsLoRA. */
   readonly scale: number;
+  /** [out]: DoRA's length of each row. */
+  readonly magnitude?: Tensor<"float32">;
+}
+
+/** Rows of an embedding matrix. */
+export interface TokenRows {
+  readonly ids: readonly number[];
+  /** [ids, D] */
+  readonly values: Tensor<"float32">;
 }
 
 export interface Adapter {
   readonly config: AdapterConfig;
   /** By module name, such as `model.layers.0.self_attn.q_proj`. */
   readonly layers: ReadonlyMap<string, LoraPair>;
+  /** Whole weights that take the place of the base's, by checkpoint name (PEFT's modules_to_save). */
+  readonly replaced?: ReadonlyMap<string, Tensor<"float32">>;
+  /** Rows that take the place of the base's, by checkpoint name of the matrix (PEFT's trainable_token_indices). */
+  readonly tokenRows?: ReadonlyMap<string, TokenRows>;
 }
 
-const configFile = "adapter_config.json";
-const weightsFile = "adapter_model.safetensors";
-const prefix = "base_model.model.";
+export const configFile = "adapter_config.json";
+export const weightsFile = "adapter_model.safetensors";
+export const prefix = "base_model.model.";
 
 /** The factor before B·A. Sources: Hu et al. 2021; Kalajdzievski 2023 (rsLoRA). */
 export function loraScale(alpha: number, rank: number, rsLora: boolean): number {
@@ -55,172 +52,6 @@ export async function isAdapterFolder(folder: string): Promise<boolean> {
   );
 }
 
-/** Reads only the configuration: to learn the base model before it is opened. */
-export async function readAdapterSettings(folder: string): Promise<ReadAdapterConfig> {
-  const path = join(folder, configFile);
-  const size = await stat(path).then(
-    (found) => found.size,
-    (error: unknown) => {
-      throw explainReadError(error, path, "the adapter's configuration");
-    },
-  );
-  if (size > 16 * 1024 * 1024)
-    throw new UserError(`the file has ${size} bytes; a configuration is small`, { at: path });
-  return readAdapterConfig(parseJson(await readTextFile(path, "the adapter's configuration"), path), path);
-}
-
-/** Loads an adapter and checks it against the shapes of `base`. */
-export async function loadAdapter(
-  folder: string,
-  base: Pick<WeightStore, "find" | "names">,
-): Promise<Adapter> {
-  const settings = await readAdapterSettings(folder);
-  const path = join(folder, weightsFile);
-  const file = await openSafetensors(path).catch(async (error: unknown) => {
-    if (
-      await stat(join(folder, "adapter_model.bin")).then(
-        () => true,
-        () => false,
-      )
-    ) {
-      throw new UserError("the adapter is saved as a PyTorch pickle file, which is not read", {
-        at: join(folder, "adapter_model.bin"),
-        next: "Save it again with PEFT's save_pretrained, which writes adapter_model.safetensors.",
-      });
-    }
-    throw error;
-  });
-  try {
-    const layers = await readPairs(file.store, settings, base, path);
-    const targetModules = settings.targetModules ?? [...layers.keys()];
-    if (settings.targetModules !== undefined) refuseMissing(settings.targetModules, layers, base, path);
-    return { config: { ...settings.config, targetModules }, layers };
-  } finally {
-    await file.store.close();
-  }
-}
-
-async function readPairs(
-  store: WeightStore,
-  settings: ReadAdapterConfig,
-  base: Pick<WeightStore, "find" | "names">,
-  path: string,
-): Promise<ReadonlyMap<string, LoraPair>> {
-  const modules = new Set<string>();
-  for (const name of store.names()) {
-    const module = /^base_model\.model\.(.+)\.lora_[AB]\.weight$/.exec(name)?.[1];
-    if (module === undefined) {
-      throw new UserError(
-        `the adapter holds ${JSON.stringify(name.slice(0, 120))}, which is not part of a LoRA layer`,
-        {
-          at: path,
-          next: "Only lora_A and lora_B weights of linear layers are supported.",
-        },
-      );
-    }
-    modules.add(module);
-  }
-  if (modules.size === 0) throw new UserError("the adapter holds no weights", { at: path });
-  const layers = new Map<string, LoraPair>();
-  for (const module of modules) layers.set(module, await readPair(module, store, settings, base, path));
-  return layers;
-}
-
-async function readPair(
-  module: string,
-  store: WeightStore,
-  settings: ReadAdapterConfig,
-  base: Pick<WeightStore, "find" | "names">,
-  path: string,
-): Promise<LoraPair> {
-  const [outWidth, inWidth] = baseShape(module, base, path);
-  const rank = patternValue(settings.rankPattern, module) ?? settings.config.rank;
-  const alpha = patternValue(settings.alphaPattern, module) ?? settings.config.alpha;
-  const read = async (part: "A" | "B", shape: readonly number[]): Promise<Tensor<"float32">> => {
-    const name = `${prefix}${module}.lora_${part}.weight`;
-    const found = store.find(name);
-    if (found === undefined)
-      throw new UserError(`the adapter lacks ${name}`, { at: path, next: "Save it again." });
-    if (found.shape.join() !== shape.join()) throw wrongShape(module, part, found.shape, shape, rank, path);
-    const value = await store.read(name);
-    if (value.data.some((x) => !Number.isFinite(x))) {
-      throw new UserError(`${name} holds a value that is not finite`, {
-        at: path,
-        next: "Take an earlier checkpoint.",
-      });
-    }
-    return value;
-  };
-  return {
-    a: await read("A", [rank, inWidth]),
-    b: await read("B", [outWidth, rank]),
-    scale: loraScale(alpha, rank, settings.config.rsLora),
-  };
-}
-
-function baseShape(
-  module: string,
-  base: Pick<WeightStore, "find" | "names">,
-  path: string,
-): readonly [number, number] {
-  const shape = base.find(`${module}.weight`)?.shape;
-  if (shape?.length === 2 && !module.endsWith("embed_tokens")) return [shape[0]!, shape[1]!];
-  const modules = base.names().flatMap((name) => (name.endsWith(".weight") ? [name.slice(0, -7)] : []));
-  const near = nearest(module, modules);
-  throw new UserError(
-    shape === undefined
-      ? `the adapter is for ${module}, which the base model does not have`
-      : `the adapter is for ${module}, which is not a linear layer of the base model`,
-    {
-      at: path,
-      next:
-        near === undefined || near === module
-          ? "Load it on the model that it was trained on."
-          : `The nearest is ${near}. Load it on the model that it was trained on.`,
-    },
-  );
-}
-
-function wrongShape(
-  module: string,
-  part: "A" | "B",
-  found: readonly number[],
-  wanted: readonly number[],
-  rank: number,
-  path: string,
-): UserError {
-  const foundRank = found[part === "A" ? 0 : 1];
-  const rankDiffers = found.length === 2 && foundRank !== rank;
-  return new UserError(
-    `lora_${part} of ${module} is [${found.join(", ")}], not [${wanted.join(", ")}]` +
-      (rankDiffers ? `: the weights have rank ${foundRank}, the configuration says ${rank}` : ""),
-    {
-      at: path,
-      next: rankDiffers
-        ? "Take configuration and weights of one adapter."
-        : "Load it on the model that it was trained on.",
-    },
-  );
-}
-
-function refuseMissing(
-  targets: readonly string[],
-  layers: ReadonlyMap<string, LoraPair>,
-  base: Pick<WeightStore, "find" | "names">,
-  path: string,
-): void {
-  const wanted = base.names().flatMap((name) => {
-    const module = name.endsWith(".weight") ? name.slice(0, -7) : "";
-    return targets.some((target) => module === target || module.endsWith(`.${target}`)) ? [module] : [];
-  });
-  const missing = wanted.filter((module) => !layers.has(module));
-  if (missing.length === 0) return;
-  throw new UserError(
-    `target_modules covers ${wanted.length} layers, but the weights of ${missing.length} are missing, such as ${missing[0]}`,
-    { at: path, next: "Fetch the adapter again, or load it on the model that it was trained on." },
-  );
-}
-
 /**
  * Saves `adapter` as a folder that PEFT loads. Atomic: the folder appears complete; one of that name is replaced.
  * `extraFiles` are written beside (name → content).
@@ -230,7 +61,7 @@ export async function saveAdapter(
   adapter: Adapter,
   extraFiles: Readonly<Record<string, string>> = {},
 ): Promise<void> {
-  const { config, layers } = adapter;
+  const { config, layers, tokenRows } = adapter;
   const ranks = new Map<string, number>();
   const alphas = new Map<string, number>();
   for (const [module, { a, scale }] of layers) {
@@ -241,13 +72,34 @@ export async function saveAdapter(
       alphas.set(module, Number(alpha.toPrecision(12)));
   }
   await writeFolderAtomic(folder, async (temporary) => {
-    const tensors = [...layers].flatMap(([module, { a, b }]) => [
-      toWrite(`${prefix}${module}.lora_A.weight`, a),
-      toWrite(`${prefix}${module}.lora_B.weight`, b),
-    ]);
-    await writeSafetensors(join(temporary, weightsFile), tensors, { format: "pt" });
-    await writeFileAtomic(join(temporary, configFile), writeAdapterConfig(config, ranks, alphas));
+    await writeSafetensors(join(temporary, weightsFile), tensorsOf(adapter), { format: "pt" });
+    const indices = new Map([...(tokenRows ?? [])].map(([name, { ids }]) => [endOf(name), ids]));
+    await writeFileAtomic(join(temporary, configFile), writeAdapterConfig(config, ranks, alphas, indices));
     for (const [name, content] of Object.entries(extraFiles))
       await writeFileAtomic(join(temporary, name), content);
   });
+}
+
+/** The last part of the module that a weight belongs to. */
+function endOf(weight: string): string {
+  return weight.split(".").at(-2)!;
+}
+
+function tensorsOf({ config, layers, replaced, tokenRows }: Adapter): TensorToWrite[] {
+  const tensors = [...layers].flatMap(([module, { a, b, magnitude }]) => [
+    toWrite(`${prefix}${module}.lora_A.weight`, a),
+    toWrite(`${prefix}${module}.lora_B.weight`, b),
+    ...(magnitude === undefined ? [] : [toWrite(`${prefix}${module}.lora_magnitude_vector`, magnitude)]),
+  ]);
+  for (const [name, value] of replaced ?? []) {
+    tensors.push(toWrite(`${prefix}${name}`, value));
+    // PEFT keeps a copy of a shared matrix under both names.
+    if (config.tied === true && name === "model.embed_tokens.weight")
+      tensors.push(toWrite(`${prefix}lm_head.weight`, value));
+  }
+  for (const [name, { values }] of tokenRows ?? []) {
+    const module = name.slice(0, -".weight".length);
+    tensors.push(toWrite(`${prefix}${module}.token_adapter.trainable_tokens_delta`, values));
+  }
+  return tensors;
 }

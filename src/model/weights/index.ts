@@ -1,6 +1,7 @@
 /** Weights from their files: safetensors and GGUF as lazily read stores; adapters in PEFT's format; merging. */
-export { isAdapterFolder, loadAdapter, loraScale, readAdapterSettings, saveAdapter } from "./adapter.ts";
-export type { Adapter, LoraPair } from "./adapter.ts";
+export { isAdapterFolder, loraScale, saveAdapter } from "./adapter.ts";
+export type { Adapter, LoraPair, TokenRows } from "./adapter.ts";
+export { loadAdapter, readAdapterSettings } from "./adapter-read.ts";
 export type { AdapterConfig, ReadAdapterConfig } from "./adapter-config.ts";
 export { openGguf } from "./gguf.ts";
 export type { GgufFile } from "./gguf.ts";

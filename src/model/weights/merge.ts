@@ -3,7 +3,7 @@ import { type Tensor, tensor } from "../../compute/tensor/index.ts";
 import type { LoraPair } from "./adapter.ts";
 
 /**
- * W + scale · B·A, accumulated in float64 and rounded once. `weight`: [out, in], untouched; a: [R, in]; b: [out, R].
+ * V = W + scale · B·A, each row brought to its magnitude where there is one (DoRA), accumulated in float64 and rounded once. `weight`: [out, in], untouched; a: [R, in]; b: [out, R].
  * Merge in float and quantise afterwards, never the other way round (TRAPS: the adapter would be rounded away).
  */
 export function mergeLora(weight: Tensor<"float32">, pair: LoraPair): Tensor<"float32"> {
@@ -16,6 +16,7 @@ export function mergeLora(weight: Tensor<"float32">, pair: LoraPair): Tensor<"fl
   }
   const a = pair.a.data;
   const b = pair.b.data;
+  const magnitude = pair.magnitude?.data;
   const out = new Float32Array(weight.data.length);
   const row = new Float64Array(inWidth);
   for (let o = 0; o < outWidth; o++) {
@@ -24,6 +25,10 @@ export function mergeLora(weight: Tensor<"float32">, pair: LoraPair): Tensor<"fl
       const factor = pair.scale * b[o * rank + r]!;
       const at = r * inWidth;
       for (let i = 0; i < inWidth; i++) row[i]! += factor * a[at + i]!;
+    }
+    if (magnitude !== undefined) {
+      const norm = Math.sqrt(row.reduce((sum, value) => sum + value * value, 0));
+      for (let i = 0; i < inWidth; i++) row[i]! *= magnitude[o]! / norm;
     }
     out.set(row, o * inWidth);
   }
