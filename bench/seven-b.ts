@@ -98,7 +98,7 @@ async function measure(flags: Flags): Promise<void> {
     seed: 1,
     optimizer: adamWDefaults,
     ...chunks,
-    recompute: "block",
+    recompute: "blocks",
   });
   const compileSeconds = (performance.now() - began) / 1000;
   const supervised = tokens >> 1;
@@ -120,7 +120,7 @@ async function measure(flags: Flags): Promise<void> {
     tokens,
     longest: tokens,
     lossChunks: chunks.lossChunks,
-    recompute: "block",
+    recompute: "blocks",
     weightBytes: weights,
     scratchBytes: scratch,
   });

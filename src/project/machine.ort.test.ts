@@ -72,7 +72,7 @@ describe("a run that does not fit", () => {
       if (said !== undefined) settings.add(said);
     }
     const all = [...settings].join("\n");
-    expect(all).toContain("training.recompute=block");
+    expect(all).toContain("training.checkpointing=blocks");
     // Data are given up last.
     expect([...settings].findIndex((one) => one.includes("maxLength"))).not.toBe(0);
   });

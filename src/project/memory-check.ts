@@ -29,6 +29,9 @@ interface Fit {
   readonly estimate: MemoryEstimate;
 }
 
+/** From the least costly on. */
+const checkpointings = ["none", "attention", "blocks"] as const;
+
 /** Smaller micro-batches cost little; recomputing costs a third more time; shorter sequences cost data. */
 function nearestFit(
   spec: ModelSpec,
@@ -38,7 +41,7 @@ function nearestFit(
 ): Fit | undefined {
   const lengths = [sizes.longest, 768, 512, 384, 256, 128].filter((length) => length <= sizes.longest);
   const micros = [microTokens, 512, 384, 256, 128, 64].filter((tokens) => tokens <= microTokens);
-  const modes = sizes.recompute === "block" ? (["block"] as const) : (["none", "block"] as const);
+  const modes = checkpointings.slice(checkpointings.indexOf(sizes.recompute));
   for (const longest of lengths) {
     for (const recompute of modes) {
       for (const micro of micros) {
@@ -48,7 +51,7 @@ function nearestFit(
         if (estimate.totalBytes > availableBytes) continue;
         const settings = [
           ...(micro === microTokens ? [] : [`training.microTokens=${micro}`]),
-          ...(recompute === sizes.recompute ? [] : [`training.recompute=${recompute}`]),
+          ...(recompute === sizes.recompute ? [] : [`training.checkpointing=${recompute}`]),
           ...(longest === sizes.longest ? [] : [`training.maxLength=${longest}`]),
         ];
         return { settings, estimate };

@@ -93,7 +93,7 @@ export function planTraining(config: TrainConfig, model: ChatModel, data: Traini
     tokens: Math.min(Math.max(microTokens, longest), allTokens),
     longest,
     lossChunks: chunks.lossChunks,
-    recompute: config.training.recompute,
+    recompute: config.training.checkpointing,
     ...baseBytes(model, config.training),
     allTokens,
   };

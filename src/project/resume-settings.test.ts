@@ -42,13 +42,13 @@ test("places, threads, checkpoints and more patience are safe", () => {
     checkpoint: { every: 3, keep: 9 },
     runtime: { threads: 1 },
     evaluation: { patience: 7 },
-    training: { recompute: "block" },
+    training: { checkpointing: "blocks" },
   });
   expect(safeChanges(state(config(), after), "runs/x").map(({ key }) => key)).toEqual([
     "model",
     "data.train",
     "out",
-    "training.recompute",
+    "training.checkpointing",
     "evaluation.patience",
     "checkpoint.every",
     "checkpoint.keep",

@@ -96,7 +96,7 @@ export const resumeRules: { readonly [K in SettingKey]: Rule } = {
   "training.backward": update,
   "training.blockSize": update,
   "training.neftune": update,
-  "training.recompute": safe,
+  "training.checkpointing": safe,
   "optimizer.learningRate": update,
   "optimizer.weightDecay": update,
   "optimizer.clipNorm": update,

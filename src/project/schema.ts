@@ -103,10 +103,10 @@ export const trainConfigSchema = z.strictObject({
         .max(1000)
         .default(0)
         .describe("strength of the noise on embeddings in training (NEFTune; 5 is usual); 0 turns it off"),
-      recompute: z
-        .enum(["none", "block"])
+      checkpointing: z
+        .enum(["none", "attention", "blocks"])
         .default("none")
-        .describe("trade a third more time for less memory"),
+        .describe("activations computed again in the backward pass: less memory, more time"),
     })
     .prefault({}),
   optimizer: z

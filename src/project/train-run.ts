@@ -149,7 +149,7 @@ async function* trainIn(
       epsilon: config.optimizer.epsilon,
     },
     ...plan.chunks,
-    recompute: config.training.recompute,
+    recompute: config.training.checkpointing,
     neftune: config.training.neftune,
     ...(config.optimizer.loraPlusRatio === 1
       ? {}

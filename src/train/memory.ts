@@ -33,11 +33,11 @@ export function estimateMemory(spec: ModelSpec, options: MemoryOptions): MemoryE
   // Two norms and residuals (5 D), q and the context flat and padded (5 H·E), k and v (4 K·E), gate, up, their silu and product (4 F).
   const perToken = 5 * D + 5 * H * E + 4 * K * E + 4 * F;
   const probabilities = H * tokens * longest;
-  const perLayer = 4 * (perToken * tokens + probabilities);
-  const keptLayers = options.recompute === "block" ? 1 : layers;
-  const kept = options.recompute === "block" ? 4 * D * tokens * layers : 0;
+  const keptLayers = options.recompute === "blocks" ? 1 : layers;
+  const keptAttentions = options.recompute === "none" ? layers : 1;
+  const kept = options.recompute === "blocks" ? 4 * D * tokens * layers : 0;
   const { weightBytes = 4 * parameterCount(spec), scratchBytes = 0 } = options;
-  const activationBytes = perLayer * keptLayers + kept;
+  const activationBytes = 4 * (perToken * tokens * keptLayers + probabilities * keptAttentions) + kept;
   const vocabularyBytes = 3 * 4 * V * Math.ceil(tokens / options.lossChunks);
   const optimizerBytes = 6 * 4 * options.trainable;
   const runtimeBytes = 300e6;
@@ -46,6 +46,7 @@ export function estimateMemory(spec: ModelSpec, options: MemoryOptions): MemoryE
     activationBytes,
     vocabularyBytes,
     optimizerBytes,
-    totalBytes: weightBytes + scratchBytes + activationBytes + vocabularyBytes + optimizerBytes + runtimeBytes,
+    totalBytes:
+      weightBytes + scratchBytes + activationBytes + vocabularyBytes + optimizerBytes + runtimeBytes,
   };
 }

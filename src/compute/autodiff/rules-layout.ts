@@ -189,5 +189,5 @@ export const layoutRules: Pick<GradTable, Product | Layout> = {
     const index = g.reshape(indices!, [indices!.shape[0]!]);
     return [g.reshape(ct, data!.shape), undefined, g.reshape(g.gather(ct, index), updates!.shape)];
   }),
-  Barrier: single((_, ct) => [ct, undefined]),
+  Barrier: single((_, ct) => [ct]),
 };

@@ -181,6 +181,6 @@ export class GraphBuilder {
   bitAnd = (a: Value, b: Value): Value => this.op("BitwiseAnd", [a, b], {});
   bitShift = (x: Value, bits: Value, direction: "LEFT" | "RIGHT"): Value =>
     this.op("BitShift", [x, bits], { direction });
-  /** x, recomputed later rather than kept: not available before `token`, and no pass merges it with x. */
-  barrier = (x: Value, token: Value): Value => this.op("Barrier", [x, token], {});
+  /** x, not available before all of `tokens`; no pass merges it with x. */
+  barrier = (x: Value, ...tokens: readonly Value[]): Value => this.op("Barrier", [x, ...tokens], {});
 }

@@ -103,7 +103,7 @@ export interface OpAttributes {
   };
   /** float x [.., K] quantised on the fly × s8 [K, N] with scale and zero point by column. (com.microsoft) */
   DynamicQuantizeMatMul: {};
-  /** x unchanged, but not before `token` exists, and never merged with x by a pass: recomputation stays. (ours) */
+  /** (x, ...tokens): x unchanged, but not before all tokens exist, and never merged with x by a pass. (ours) */
   Barrier: {};
 }
 

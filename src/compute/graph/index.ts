@@ -20,15 +20,17 @@ export type { Graph, Node, Op, OpAttributes, Value } from "./graph.ts";
 export { opTable } from "./ops/index.ts";
 export type { OpSpec, OpTable } from "./op-spec.ts";
 export {
+  autocast,
   bindInputs,
   foldConstants,
   fuse,
+  halfActivations,
   makePortable,
   mergeCommonSubexpressions,
   optimize,
   removeDeadCode,
   simplify,
 } from "./passes/index.ts";
-export type { Evaluate, Pass } from "./passes/index.ts";
+export type { AutocastOptions, Evaluate, HalfActivationsOptions, HalfType, Pass } from "./passes/index.ts";
 export { printGraph, printNode } from "./print.ts";
 export { verify } from "./verify.ts";

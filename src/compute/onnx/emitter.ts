@@ -1,7 +1,7 @@
 /** Collects ONNX nodes and initializers, and computes at run time the sizes that a graph leaves open. */
 import type { Dim, Graph, Shape, Value } from "../graph/index.ts";
 import { GraphError, canonical, termsOf } from "../graph/index.ts";
-import { int64, tensor, type Tensor } from "../tensor/index.ts";
+import { dtypes, int64, tensor, type Tensor } from "../tensor/index.ts";
 import { type Attribute, nodeMessage } from "./messages.ts";
 import type { ProtobufWriter } from "./protobuf.ts";
 
@@ -162,8 +162,18 @@ export class Emitter {
   }
 
   /** int64 [1] that is always 0 but cannot be known before `token` has been computed. */
-  zeroAfter(token: string): string {
+  zeroAfter(token: string, { dtype, shape }: Value): string {
+    const open = shape.findIndex((dim) => typeof dim === "string");
     return this.#once(`zero after ${token}`, () => {
+      if (open >= 0) {
+        // An open size is told by the value itself; unlike its content it is known to the host.
+        const ends = [
+          { name: "start", int: open },
+          { name: "end", int: open + 1 },
+        ];
+        return this.op("Mul", [this.op("Shape", [token], ends), this.int64s([0])]);
+      }
+      if (dtype !== "float32") token = this.op("Cast", [token], [{ name: "to", int: dtypes.float32.onnx }]);
       const flat = this.op("Reshape", [token, this.int64s([-1])]);
       const first = this.op("Slice", [flat, this.int64s([0]), this.int64s([1])]);
       const never = this.op("Less", [first, this.minusInfinity]);

@@ -164,20 +164,24 @@ describe("encodeModel", () => {
   test("a barrier's shape waits for its token", () => {
     const builder = new GraphBuilder();
     const x = builder.input("x", "float32", ["T", 3]);
-    const token = builder.input("token", "float32", ["T"]);
+    const token = builder.input("token", "float16", ["T"]);
     builder.output("y", builder.barrier(x, token));
-    builder.output("z", builder.barrier(builder.exp(x), token));
+    builder.output("z", builder.barrier(builder.exp(x), token, builder.input("one", "bfloat16", [1])));
     expect(lines(builder.build())).toMatchInlineSnapshot(`
       [
-        "Reshape_x2 = Reshape(token, [-1])",
-        "Slice_x5 = Slice(Reshape_x2, [0], [1])",
-        "Less_x7 = Less(Slice_x5, const_x6)",
-        "Cast_x8 = Cast(Less_x7) to=7",
-        "Add_x9 = Add([0 0], Cast_x8)",
-        "y = Reshape(x, Add_x9)",
+        "Shape_x1 = Shape(token) start=0 end=1",
+        "Mul_x3 = Mul(Shape_x1, [0])",
+        "Add_x4 = Add([0 0], Mul_x3)",
+        "y = Reshape(x, Add_x4)",
         "Exp_1 = Exp(x)",
-        "Add_x10 = Add([0 0], Cast_x8)",
-        "z = Reshape(Exp_1, Add_x10)",
+        "Add_x5 = Add([0 0], Mul_x3)",
+        "Cast_x6 = Cast(one) to=1",
+        "Reshape_x8 = Reshape(Cast_x6, [-1])",
+        "Slice_x10 = Slice(Reshape_x8, [0], [1])",
+        "Less_x12 = Less(Slice_x10, const_x11)",
+        "Cast_x13 = Cast(Less_x12) to=7",
+        "Add_x14 = Add(Add_x5, Cast_x13)",
+        "z = Reshape(Exp_1, Add_x14)",
       ]
     `);
   });

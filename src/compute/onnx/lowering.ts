@@ -154,11 +154,16 @@ export const loweringTable: { readonly [K in Op]: Lowering<K> } = {
     ],
   },
   Barrier: {
-    // x's own shape plus a zero that waits for the token: a Reshape that copies nothing, which no optimiser can
+    // x's own shape plus zeros that wait for the tokens: a Reshape that copies nothing, which no optimiser can
     // fold or merge because the shape is known only at run time.
     emit: (emitter, node, { inputs, outputs }) => {
       const same = emitter.int64s((node.inputs[0] as Value).shape.map(() => 0));
-      const shape = emitter.op("Add", [same, emitter.zeroAfter(inputs[1]!)]);
+      const shape = inputs
+        .slice(1)
+        .reduce(
+          (sum, name, i) => emitter.op("Add", [sum, emitter.zeroAfter(name, node.inputs[i + 1]!)]),
+          same,
+        );
       emitter.node("Reshape", [inputs[0]!, shape], outputs);
     },
   },

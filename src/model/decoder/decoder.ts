@@ -29,8 +29,11 @@ export interface FlatInputs {
   readonly slidingMask?: Value;
 }
 
-/** What is computed again in the backward pass rather than kept. */
-export type Recompute = "none" | "block";
+/**
+ * What is computed again in the backward pass rather than kept: nothing; of each attention all between its projections
+ * and its output; each block from its input.
+ */
+export type Recompute = "none" | "attention" | "blocks";
 
 export interface DecoderOptions {
   readonly linear: Linear;
@@ -57,7 +60,7 @@ export function decoder(root: Scope, spec: ModelSpec, inputs: FlatInputs, option
     const scope = model.at("layers").at(layer);
     const select = layer === spec.layers - 1 ? options.select : undefined;
     const block = (x: Value): Value => decoderBlock(scope, spec, layer, x, inputs, options, select);
-    if (options.recompute === "none") {
+    if (options.recompute !== "blocks") {
       x = block(x);
       continue;
     }
@@ -93,13 +96,14 @@ function decoderBlock(
   layer: number,
   x: Value,
   inputs: FlatInputs,
-  { linear, queryChunks }: DecoderOptions,
+  options: DecoderOptions,
   select: (x: Value) => Value = (x) => x,
 ): Value {
   const { g } = scope;
+  const { linear } = options;
   const normed = rmsNorm(scope.at("input_layernorm"), x, spec.normEpsilon);
   const attentionScope = scope.at("self_attn");
-  const context = select(selfAttention(attentionScope, spec, layer, normed, inputs, linear, queryChunks));
+  const context = select(selfAttention(attentionScope, spec, layer, normed, inputs, options));
   const attended = linear(attentionScope.at("o_proj"), context, spec.hiddenSize, spec.attentionBias.output);
   const middle = g.add(select(x), attended);
   const middleNormed = rmsNorm(scope.at("post_attention_layernorm"), middle, spec.normEpsilon);
@@ -113,8 +117,7 @@ function selfAttention(
   layer: number,
   x: Value,
   { padding, positions, rotary, causalMask, slidingMask }: FlatInputs,
-  linear: Linear,
-  queryChunks: number,
+  { linear, queryChunks, recompute: again }: DecoderOptions,
 ): Value {
   const { g } = scope;
   const { heads, kvHeads, headWidth } = spec;
@@ -135,15 +138,20 @@ function selfAttention(
   };
   const q = rotated(headNorm("q_norm", project("q_proj", heads), heads), heads);
   const k = rotated(headNorm("k_norm", project("k_proj", kvHeads), kvHeads), kvHeads);
-  const context = attention(
-    g,
-    [
-      splitHeads(g, q, queryPlaces, queryTokens),
-      splitHeads(g, k, keyPlaces, keyTokens),
-      splitHeads(g, project("v_proj", kvHeads), keyPlaces, keyTokens),
-    ],
-    spec.layerAttention[layer] === "sliding" ? slidingMask! : causalMask,
-    queryChunks,
-  );
-  return joinHeads(g, context, queryPlaces, queryTokens, padding.real);
+  const attend = ([q, k, v]: readonly Value[]): readonly Value[] => {
+    const context = attention(
+      g,
+      [
+        splitHeads(g, q!, queryPlaces, queryTokens),
+        splitHeads(g, k!, keyPlaces, keyTokens),
+        splitHeads(g, v!, keyPlaces, keyTokens),
+      ],
+      spec.layerAttention[layer] === "sliding" ? slidingMask! : causalMask,
+      queryChunks,
+    );
+    return [joinHeads(g, context, queryPlaces, queryTokens, padding.real)];
+  };
+  const projected = [q, k, project("v_proj", kvHeads)];
+  const [context] = again === "attention" ? recompute(g, projected, [], attend) : attend(projected);
+  return context!;
 }

@@ -181,9 +181,9 @@ const options = (base: FrozenBase["base"], blockSize = 64): FrozenBase => ({
 describe("equal to the float32 model of the same values", () => {
   it.each([
     ["int4", "symmetric", 32, "none"],
-    ["int4", "symmetric", 128, "block"],
+    ["int4", "symmetric", 128, "blocks"],
     ["nf4", "nf4", 64, "none"],
-    ["nf4", "nf4", 64, "block"],
+    ["nf4", "nf4", 64, "blocks"],
   ] as const)("%s in blocks of %s %d, recomputing %s", async (base, code, block, recompute) => {
     const stands = storeOf((values, shape) => dequantiseBlocks(quantiseBlocks(values, shape, code, block)));
     const exact = await lossAndGradient(await loadResidentModel(runtime, spec, stands));
@@ -272,7 +272,7 @@ describe("no float copy of a layer lives on", () => {
   // 7 layers a block; the first block's q, k and v read nothing that is trained, so they have no backward product.
   test("each product forms its own", async () => expect(await dequantised("none")).toBe(2 * 14 - 3));
   // What a block's last layer gives is not needed again.
-  test("so does each recomputed one", async () => expect(await dequantised("block")).toBe(3 * 14 - 3 - 2));
+  test("so does each recomputed one", async () => expect(await dequantised("blocks")).toBe(3 * 14 - 3 - 2));
 });
 
 describe("what is held", () => {

@@ -71,8 +71,9 @@ describe.each<Family>(["mistral", "qwen3", "llama-biases"])("%s: the golden grad
     ["in query chunks", { queryChunks: 3 }],
     ["in as many query chunks as tokens", { queryChunks: 14 }],
     ["in loss chunks, the last padded", { lossChunks: 4 }],
-    ["with blocks recomputed", { recompute: "block" }],
-    ["with all of it", { queryChunks: 4, lossChunks: 3, recompute: "block" }],
+    ["with attention recomputed", { recompute: "attention" }],
+    ["with blocks recomputed", { recompute: "blocks" }],
+    ["with all of it", { queryChunks: 4, lossChunks: 3, recompute: "blocks" }],
   ])("%s", async (_, variant) => {
     const options = allLinear(model);
     const got = await runLoss(runtime, model, model.sequences, { ...options, ...variant });
@@ -86,7 +87,7 @@ describe("all weights in training", () => {
     const model = tinyModel(family);
     const { names, gradient } = model.golden.full!;
     const layout = layoutOf(model.spec, names, model.golden.rank);
-    const options = { layout, parameters: formulaVector(layout), recompute: "block", lossChunks: 3 } as const;
+    const options = { layout, parameters: formulaVector(layout), recompute: "blocks", lossChunks: 3 } as const;
     const got = await runLoss(runtime, model, model.sequences, options);
     expect(got.loss / model.golden.base.loss).toBeCloseTo(1, 5);
     expectGradients(layout, got.gradient, unpack(gradient));
@@ -121,7 +122,7 @@ describe("dropout", () => {
     const dice = random(5, "masks");
     const masks = masksFor(model, options, model.sequences, () => dice.next() >= probability);
     const got = await runLoss(runtime, model, model.sequences, { ...options, masks });
-    const again = await runLoss(runtime, model, model.sequences, { ...options, masks, recompute: "block" });
+    const again = await runLoss(runtime, model, model.sequences, { ...options, masks, recompute: "blocks" });
     expectGradients(options.layout, again.gradient, got.gradient);
     expect(got.loss).not.toBeCloseTo(model.golden.lora["all-linear"]!.loss, 3);
     const direction = Float32Array.from(got.gradient, () => dice.normal());

@@ -13,7 +13,8 @@ export interface LossTargets {
  * hidden [R, D], table E [V, D]; R must be `chunks` times a chunk's length. A chunk's [R/chunks, V]
  * probabilities are consumed where they are made: dh = weight · (P E − E[label]) is computed in the
  * forward pass, so no [R, V] matrix is ever whole in memory and none outlives its chunk.
- * With `tableTrainable` the gradient of E is formed too.
+ * With `tableTrainable` the gradient of E is formed too. `probabilityScale` multiplies P on its way through P E, which
+ * float16 would else round to zero where P < 3e-8: most of a large vocabulary.
  */
 export function crossEntropy(
   g: GraphBuilder,
@@ -22,6 +23,7 @@ export function crossEntropy(
   { labels, weights }: LossTargets,
   chunks: number,
   tableTrainable = false,
+  probabilityScale = 1,
 ): Value {
   const [rows, width] = hidden.shape as [Dim, number];
   const chunk = chunks === 1 ? rows : chunkRows(rows, chunks);
@@ -35,7 +37,8 @@ export function crossEntropy(
   const losses: Value[] = [];
   for (let i = 0; i < chunks; i++) {
     const h = part(hiddenChunks, i, [width]);
-    losses.push(chunkLoss(g, h, table, part(labelChunks, i, []), part(weightChunks, i, []), tableTrainable));
+    const targets = { labels: part(labelChunks, i, []), weights: part(weightChunks, i, []) };
+    losses.push(chunkLoss(g, h, table, targets, tableTrainable, probabilityScale));
   }
   return losses.reduce((sum, loss) => g.add(sum, loss));
 }
@@ -51,9 +54,9 @@ function chunkLoss(
   g: GraphBuilder,
   h: Value,
   table: Value,
-  labels: Value,
-  weights: Value,
+  { labels, weights }: LossTargets,
   tableTrainable: boolean,
+  probabilityScale: number,
 ): Value {
   const column = g.reshape(weights, [weights.shape[0]!, 1]);
   let probabilities: Value;
@@ -67,7 +70,10 @@ function chunkLoss(
       // log Σ exp z = max z − log max p: stable, and both maxima are cheaper than an exponential pass.
       const logSum = g.sub(g.reduceMax(logits, [-1]), g.log(g.reduceMax(probabilities, [-1])));
       const nll = g.sub(logSum, g.sum(g.mul(h, targets), [-1]));
-      dHidden = g.mul(g.sub(g.matmul(probabilities, table), targets), column);
+      const scaled = probabilityScale === 1 ? probabilities : g.mul(probabilities, probabilityScale);
+      const expected = g.matmul(scaled, table, { alpha: 1 / probabilityScale });
+      // Behind the loss, for else the loss were computed last of all and kept the logits of every chunk until then.
+      dHidden = g.barrier(g.mul(g.sub(expected, targets), column), nll);
       return [g.sum(g.mul(nll, weights), [0])];
     },
     ([ct]) => {

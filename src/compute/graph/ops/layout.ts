@@ -1,4 +1,5 @@
 /** Shape rules of products, reductions and the ops that move elements. */
+import { isFloat } from "../../tensor/index.ts";
 import { type Dim, addDims, broadcastShapes, canonical, multiplyDims, sameShape } from "../dims.ts";
 import type { Op } from "../graph.ts";
 import {
@@ -202,13 +203,15 @@ export const layoutOps: Pick<OpTable, Product | Layout> = {
   },
   Barrier: {
     domain: "attune",
-    arity: [2, 2],
+    arity: [2, Number.POSITIVE_INFINITY],
     infer: (inputs) => {
       const { dtype, shape } = required("Barrier", inputs, 0);
-      const token = required("Barrier", inputs, 1);
-      if (token.dtype !== "float32") fail("Barrier", inputs, "the token must be float32");
-      if (token.shape.reduce<Dim>((a, b) => multiplyDims(a, b), 1) === 0)
-        fail("Barrier", inputs, "the token is empty");
+      for (const [i] of inputs.slice(1).entries()) {
+        const token = required("Barrier", inputs, i + 1);
+        if (!isFloat(token.dtype)) fail("Barrier", inputs, "a token must be a float");
+        if (token.shape.reduce<Dim>((a, b) => multiplyDims(a, b), 1) === 0)
+          fail("Barrier", inputs, "a token is empty");
+      }
       return [{ dtype, shape }];
     },
   },

@@ -7,12 +7,16 @@ import { fuse } from "./fuse.ts";
 import type { Pass } from "./rewrite.ts";
 import { simplify } from "./simplify.ts";
 
+export { autocast } from "./autocast.ts";
+export type { AutocastOptions, HalfType } from "./autocast.ts";
 export { bindInputs } from "./bind-inputs.ts";
 export { mergeCommonSubexpressions } from "./common-subexpressions.ts";
 export { removeDeadCode } from "./dead-code.ts";
 export { foldConstants } from "./fold-constants.ts";
 export type { Evaluate } from "./fold-constants.ts";
 export { fuse } from "./fuse.ts";
+export { halfActivations } from "./half-activations.ts";
+export type { HalfActivationsOptions } from "./half-activations.ts";
 export { makePortable } from "./portable.ts";
 export type { Pass } from "./rewrite.ts";
 export { simplify } from "./simplify.ts";
