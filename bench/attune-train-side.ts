@@ -10,13 +10,13 @@ import {
   type ModelSpec,
   type Sequence,
   flatBatch,
-  loadResidentModel,
   lossGraph,
   specFromConfig,
 } from "../src/model/decoder/index.ts";
 import { parameterLayout, parameterViews } from "../src/model/nn/index.ts";
 import { openCheckpoint, openSafetensors } from "../src/model/weights/index.ts";
 import { adaptedLayers, chunksFor, loraParameters, trainingEngine } from "../src/train/index.ts";
+import { loadBase, trainConfigSchema } from "../src/project/index.ts";
 import { parseJson, readTextFile } from "../src/util/index.ts";
 import { median, peakBytes } from "./machine.ts";
 import { matmulWork } from "./matmul-work.ts";
@@ -33,6 +33,7 @@ const { values } = parseArgs({
     dropout: { type: "string", default: "0" },
     "micro-tokens": { type: "string", default: "700" },
     "learning-rate": { type: "string", default: "3e-4" },
+    base: { type: "string", default: "float32" },
   },
 });
 
@@ -63,7 +64,9 @@ async function main(): Promise<void> {
 
   const runtime = await onnxRuntime({ threads: Number(values.threads) });
   const store = await openCheckpoint(modelFolder);
-  const resident = await loadResidentModel(runtime, spec, store);
+  const training = trainConfigSchema.shape.training.parse({ base: values.base });
+  const first = plans[0]!.parts.flat().slice(0, 8);
+  const resident = await loadBase(runtime, { spec, store }, training, () => first);
   await store.close();
   const engine = await trainingEngine(resident, await readAdapter(join(values.work, "adapter.safetensors")), {
     layout,
@@ -73,6 +76,7 @@ async function main(): Promise<void> {
     optimizer: adamWDefaults,
     ...chunks,
     recompute: "none",
+    base: values.base === "int8" ? "int8" : "float32",
   });
   let draws = 0;
   let updates = 0;

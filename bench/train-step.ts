@@ -21,6 +21,7 @@ interface Flags {
   readonly alpha: string;
   readonly targets: string;
   readonly microTokens: string;
+  readonly base: string;
   readonly threads?: string;
   readonly validate?: boolean;
   readonly json?: boolean;
@@ -61,6 +62,11 @@ export function trainStepCommand(): Command {
     .option("--alpha <n>", "LoRA alpha", "32")
     .option("--targets <names>", "adapted layers", "q_proj,v_proj")
     .option("--micro-tokens <n>", "most tokens Attune computes at once", "700")
+    .option(
+      "--base <names>",
+      "how Attune holds the frozen layers, comma-separated; the first is compared",
+      "float32",
+    )
     .option("--threads <n>", "threads of each side; default: the processors at hand")
     .option("--validate", "with --curve: validation loss before and after")
     .option("--json", "print one line of JSON")
@@ -119,8 +125,8 @@ function sidesOf(flags: Flags, folder: string, threads: number): SideOptions[] {
     "--dropout",
     flags.dropout,
   ];
-  const attune: SideOptions = {
-    name: "attune",
+  const own = flags.base.split(",").map((base): SideOptions => ({
+    name: base === "float32" ? "attune" : `attune ${base}`,
     command: process.execPath,
     args: [
       "--import",
@@ -130,16 +136,18 @@ function sidesOf(flags: Flags, folder: string, threads: number): SideOptions[] {
       folder,
       "--micro-tokens",
       flags.microTokens,
+      "--base",
+      base,
       ...shared,
     ],
     cwd: repository,
-  };
+  }));
   const { peerPython } = flags;
-  if (peerPython === undefined) return [attune];
+  if (peerPython === undefined) return own;
   const allocator = tcmalloc();
   const preload = allocator === undefined ? {} : { LD_PRELOAD: allocator };
   return [
-    attune,
+    ...own,
     ...flags.peer.split(",").map((name): SideOptions => {
       const peer = peers[name];
       if (peer === undefined)
@@ -241,14 +249,14 @@ function report(
   const lines = [
     `train-step: ${result.batches}, dropout ${flags.dropout}, ${flags.steps} steps a side in turn; ${result.processor}, ${threads} threads, load ${result.loadAverage}`,
     ...result.sides.map(
-      (side) =>
+      (side, index) =>
         `${side.name.padEnd(22)} ${side.tokensPerSecond.toFixed(0).padStart(6)} tokens/s  median step ${side.medianStepSeconds.toFixed(3)} s  peak ${formatBytes(side.peakBytes).padStart(8)}${
-          side.name === "attune"
+          index === 0
             ? ""
-            : `  attune is ${side.speedRatio.toFixed(2)} × as fast in ${side.memoryRatio.toFixed(2)} × the memory; largest loss difference ${side.largestLossDifference.toExponential(1)}`
+            : `  the first is ${side.speedRatio.toFixed(2)} × as fast in ${side.memoryRatio.toFixed(2)} × the memory; largest loss difference ${side.largestLossDifference.toExponential(1)}`
         }${side.validationBefore === undefined ? "" : `  validation ${side.validationBefore.toFixed(5)} → ${side.validationAfter!.toFixed(5)}`}`,
     ),
-    `attune: ${(all / 1e9).toFixed(0)} GFLOP a step in matrix products (${(linear / 1e9).toFixed(0)} linear), ceiling ${(rate / 1e9).toFixed(0)} GFLOP/s at ${String(ceiling["ceilingTokens"])} tokens: ${(100 * result.shareOfCeiling).toFixed(1)} % of it (linear alone ${(100 * result.shareOfCeilingLinear).toFixed(1)} %)`,
+    `${attune!.name}: ${(all / 1e9).toFixed(0)} GFLOP a step in matrix products (${(linear / 1e9).toFixed(0)} linear), ceiling ${(rate / 1e9).toFixed(0)} GFLOP/s at ${String(ceiling["ceilingTokens"])} tokens: ${(100 * result.shareOfCeiling).toFixed(1)} % of it (linear alone ${(100 * result.shareOfCeilingLinear).toFixed(1)} %)`,
   ];
   process.stdout.write(`${lines.join("\n")}\n`);
 }
