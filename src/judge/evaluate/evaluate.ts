@@ -63,9 +63,10 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
     throw explainWriteError(error, folder);
   }
   const lockPath = join(folder, "evaluation.lock");
-  await using _lock = await lockFile(lockPath, `the evaluation in ${folder}`, "choose another --out");
-  const groups = await openGroups(systems, options);
+  const lock = await lockFile(lockPath, `the evaluation in ${folder}`, "choose another --out");
+  let groups: readonly OpenGroup[] = [];
   try {
+    groups = await openGroups(systems, options);
     const fingerprints = fingerprintsOf(groups, options);
     const wanted = wantedRecords(items, fingerprints);
     const predictionsPath = join(folder, evaluationFiles.predictions);
@@ -101,6 +102,7 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
     return evaluation;
   } finally {
     for (const { model } of groups) await model.close();
+    await lock[Symbol.asyncDispose]();
   }
 }
 
