@@ -4,6 +4,7 @@ import { UserError } from "../src/util/index.ts";
 import { curveCommand } from "./curve.ts";
 import { decodeCommand } from "./decode.ts";
 import { evaluateBatchingCommand } from "./evaluate-batching.ts";
+import { modesCommand } from "./modes.ts";
 import { sevenBCommand } from "./seven-b.ts";
 import { trainStepCommand } from "./train-step.ts";
 
@@ -14,6 +15,7 @@ const program = new Command("bench")
   .addCommand(trainStepCommand())
   .addCommand(curveCommand())
   .addCommand(decodeCommand())
+  .addCommand(modesCommand())
   .addCommand(sevenBCommand())
   .addCommand(evaluateBatchingCommand())
   .showHelpAfterError();

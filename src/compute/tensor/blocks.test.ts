@@ -74,5 +74,5 @@ describe("symmetric 4 bits", () => {
 test("bytes and fit of a format", () => {
   const format = { bits: 4, code: "offset", block: 32, span: 64 } as const;
   expect(blockBytes(format, 64)).toBe(32 + 2 * 8);
-  expect([64, 96, 48].map((columns) => fitsBlocks(columns, format))).toEqual([true, false, false]);
+  expect([64, 96, 48].map((elements) => fitsBlocks(elements, format))).toEqual([true, false, false]);
 });

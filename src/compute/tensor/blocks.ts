@@ -11,7 +11,7 @@ export interface BlockFormat {
   /** 4-bit codes are 0–15; 8-bit codes are signed. */
   readonly bits: 4 | 8;
   readonly code: BlockCode;
-  /** Neighbours in a row that share a scale. */
+  /** Neighbours that share a scale, row after row. */
   readonly block: number;
   /** 4 bits: of so many neighbours the first half lies in the low halves of span/2 bytes, the rest in the high ones. */
   readonly span: number;
@@ -33,9 +33,9 @@ export function blockBytes({ bits, code, block }: BlockFormat, elements: number)
   return (elements * bits) / 8 + ((code === "offset" ? 8 : 4) * elements) / block;
 }
 
-/** Whether rows of `columns` hold whole blocks; without, nothing below is defined. */
-export function fitsBlocks(columns: number, { block, span }: BlockFormat): boolean {
-  return columns % block === 0 && columns % span === 0 && span % 2 === 0;
+/** Whether `elements` are whole blocks; without, nothing below is defined. Blocks may go on in the next row. */
+export function fitsBlocks(elements: number, { block, span }: BlockFormat): boolean {
+  return elements % block === 0 && elements % span === 0 && span % 2 === 0;
 }
 
 /** The format in which `quantiseBlocks` writes. */

@@ -313,10 +313,10 @@ describe("what is held", () => {
     ).toMatchInlineSnapshot(
       `"training.base is stored, but the linear layers are stored as F32, not in blocks. Take a GGUF file in one of Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K, or set training.base to int4, nf4 or int8."`,
     );
-    const narrow = { ...spec, hiddenSize: 288, headWidth: 72 };
-    const store = { info: () => ({ storage: "F32", shape: [4, 288], bytes: 0, readable: true }) };
-    expect(message(() => frozenFormats(narrow, store, options("int4")))).toMatchInlineSnapshot(
-      `"training.blockSize is 64, but the rows of model.layers.0.self_attn.q_proj have 288 elements, not a multiple of it. Try training.blockSize=32."`,
+    const odd = { ...spec, hiddenSize: 24, headWidth: 6, mlpWidth: 40 };
+    const store = { info: () => ({ storage: "F32", shape: [24, 24], bytes: 0, readable: true }) };
+    expect(message(() => frozenFormats(odd, store, options("int4", 128)))).toMatchInlineSnapshot(
+      `"training.blockSize is 128, but model.layers.0.self_attn.q_proj has 24 × 24 weights, not a multiple of it. Try training.blockSize=32."`,
     );
   });
 });

@@ -26,8 +26,10 @@ export interface FrozenBase {
   readonly base: "float32" | "llm-int8" | "int4" | "nf4" | "stored";
   /** `int8` keeps a copy of each weight in 8 bits by row for the backward product, where the base is not such already. */
   readonly backward: Backward;
-  /** Neighbours in a row that share a scale, for int4 and nf4: a power of two from 16 on. */
+  /** Neighbours that share a scale, for int4 and nf4: even, and a divisor of every layer's weights. */
   readonly blockSize: number;
+  /** Which layers are held so, by path; absent: all. The rest is float32. */
+  readonly applies?: (path: string) => boolean;
 }
 
 /** Such as `model.layers.0.mlp.up_proj`, of every linear layer. */
@@ -43,12 +45,13 @@ export function linearPaths(spec: ModelSpec): ReadonlySet<string> {
 export function frozenFormats(
   spec: ModelSpec,
   store: Pick<WeightStore, "info">,
-  { base, blockSize }: FrozenBase,
+  { base, blockSize, applies = () => true }: FrozenBase,
 ): ReadonlyMap<string, BlockFormat> {
   const formats = new Map<string, BlockFormat>();
   if (base === "float32") return formats;
   const storages = new Set<string>();
   for (const path of linearPaths(spec)) {
+    if (!applies(path)) continue;
     const { storage, shape } = store.info(`${path}.weight`);
     storages.add(storage);
     const format =
@@ -58,7 +61,7 @@ export function frozenFormats(
           ? rowFormat(shape[1]!)
           : quantisedFormat(base === "nf4" ? "nf4" : "symmetric", blockSize);
     if (format === undefined) continue;
-    if (!fitsBlocks(shape[1]!, format)) throw misfit(spec, path, shape[1]!, blockSize);
+    if (!fitsBlocks(elementCount(shape), format)) throw misfit(spec, path, shape, blockSize);
     formats.set(path, format);
   }
   if (formats.size > 0) return formats;
@@ -75,12 +78,12 @@ function rowFormat(columns: number): BlockFormat {
   return { bits: 8, code: "symmetric", block: columns, span: columns };
 }
 
-function misfit(spec: ModelSpec, path: string, columns: number, blockSize: number): UserError {
-  const fitting = [128, 64, 32, 16].filter((size) =>
-    linearLayers(spec).every(({ shape }) => shape[1]! % size === 0),
+function misfit(spec: ModelSpec, path: string, shape: readonly number[], blockSize: number): UserError {
+  const fitting = [128, 64, 32].filter((size) =>
+    linearLayers(spec).every((layer) => elementCount(layer.shape) % size === 0),
   );
   return new UserError(
-    `training.blockSize is ${blockSize}, but the rows of ${path} have ${columns} elements, not a multiple of it`,
+    `training.blockSize is ${blockSize}, but ${path} has ${shape.join(" × ")} weights, not a multiple of it`,
     {
       next:
         fitting.length === 0
