@@ -49,8 +49,7 @@ export const int8Linear: Linear = (scope, x, outWidth, bias = false) => {
     },
     ([dy]) => {
       const [codes, step] = quantiseByToken(g, g.mul(dy!, scale));
-      const one = g.constant(scalar(1));
-      return [g.mul(g.mul(integerProduct(g, codes, q, one, false), step), inverse)];
+      return [g.mul(integerProduct(g, codes, q, inverse, false), step)];
     },
   );
   return bias ? g.add(y!, scope.weight("bias", [outWidth])) : y!;
