@@ -17,6 +17,7 @@ import {
 import type { ParameterLayout } from "../model/nn/index.ts";
 import { byteProbability, dropoutMasks } from "./dropout.ts";
 import { embeddingNoise } from "./neftune.ts";
+import { type Numerics, inPrecision, plainNumerics } from "./precision.ts";
 
 export interface EngineOptions {
   readonly layout: ParameterLayout;
@@ -34,6 +35,8 @@ export interface EngineOptions {
   readonly rateFactors?: Float32Array;
   /** How the frozen linear layers compute; the model must hold its weights accordingly. */
   readonly base?: "float32" | "int8";
+  /** Mixed precision and the form of kept activations; absent: float32 throughout. */
+  readonly numerics?: Numerics;
 }
 
 /** Everything that is trained, on the host. All vectors are [N]. */
@@ -50,21 +53,30 @@ export interface UpdateOptions {
   readonly maxNorm: number;
   /** Number of this update, from 1: AdamW's bias correction. */
   readonly update: number;
+  /** By which the accumulated gradient was scaled; 1 when absent. */
+  readonly gradientScale?: number;
 }
 
 export interface TrainingEngine extends AsyncDisposable {
-  /** Adds the gradient of `lossScale` · Σ weighted losses of a micro-batch; returns that scaled loss. */
+  /**
+   * Adds the gradient of `lossScale` · Σ weighted losses of a micro-batch; returns that scaled loss. `gradientScale`
+   * multiplies the gradient alone, for float16 products.
+   */
   accumulate(
     sequences: readonly Sequence[],
     lossScale: number,
     draw: number,
     signal?: AbortSignal,
+    gradientScale?: number,
   ): Promise<number>;
-  /** Applies AdamW to the accumulated gradient and clears it; returns the gradient's norm before clipping. */
+  /**
+   * Applies AdamW to the accumulated gradient and clears it; returns the gradient's norm before clipping. With float16
+   * products it is NaN, and nothing has changed, when an element of the gradient is not finite.
+   */
   update(options: UpdateOptions): Promise<number>;
   /** Σ weighted losses of a micro-batch, without dropout and without gradients. */
   loss(sequences: readonly Sequence[], signal?: AbortSignal): Promise<number>;
-  /** The accumulated gradient [N], zero when there is none. */
+  /** The accumulated gradient [N], scaled as it was accumulated; zero when there is none. */
   gradient(): Promise<Float32Array>;
   /** The trainable vector on the device, for other programs over the same layout. Valid until the next update. */
   parameters(): DeviceTensor;
@@ -80,7 +92,9 @@ export async function trainingEngine(
   const { runtime, spec } = model;
   const { layout, adapter, queryChunks, lossChunks } = options;
   const dropout = adapter === undefined ? 0 : byteProbability(options.dropout);
-  const { base = "float32" } = options;
+  const { base = "float32", numerics = plainNumerics } = options;
+  const mixed = numerics.precision === "float32" ? {} : { mixed: numerics.precision };
+  const scaled = numerics.precision === "fp16";
   const frozen = model.frozen === undefined ? {} : { frozen: model.frozen };
   const shared = {
     layout,
@@ -89,21 +103,22 @@ export async function trainingEngine(
     ...(adapter === undefined ? {} : { adapter }),
     queryChunks,
     lossChunks,
+    ...mixed,
   };
   const { neftune = 0, rateFactors } = options;
   const noise = neftune === 0 ? undefined : embeddingNoise(options.seed, neftune, spec.hiddenSize);
-  const step = await runtime.compile(
-    lossGraph(spec, {
-      ...shared,
-      dropout,
-      embeddingNoise: noise !== undefined,
-      gradients: true,
-      recompute: options.recompute,
-    }),
-    { name: "training step" },
-  );
+  const stepGraph = lossGraph(spec, {
+    ...shared,
+    dropout,
+    embeddingNoise: noise !== undefined,
+    gradients: true,
+    recompute: options.recompute,
+  });
+  const step = await runtime.compile(inPrecision(stepGraph, numerics, model.exact), {
+    name: "training step",
+  });
   const optimizer = await runtime.compile(
-    adamWGraph(options.optimizer, rateFactors === undefined ? "scalar" : "element"),
+    adamWGraph(options.optimizer, rateFactors === undefined ? "scalar" : "element", scaled),
     { name: "optimizer" },
   );
   let measure: Program | undefined;
@@ -132,7 +147,7 @@ export async function trainingEngine(
     (await runtime.download(tensor)).data as Float32Array;
 
   return {
-    accumulate: async (sequences, lossScale, draw, signal) => {
+    accumulate: async (sequences, lossScale, draw, signal, gradientScale = 1) => {
       const batch = flatBatch(sequences, spec, options);
       const keep = new Map(
         [...dropoutWidths].map(([name, width]) => {
@@ -153,13 +168,14 @@ export async function trainingEngine(
                 ),
               }),
           gradientSum: gradient,
+          ...(scaled ? { gradientScale: scalar(gradientScale) } : {}),
         },
         { keep: ["gradient"], fetch: ["loss"], ...(signal === undefined ? {} : { signal }) },
       );
       await replaceGradient(kept["gradient"]!);
       return numberOf(outputs["loss"]!);
     },
-    update: async ({ learningRate, weightDecay, maxNorm, update }) => {
+    update: async ({ learningRate, weightDecay, maxNorm, update, gradientScale = 1 }) => {
       const { beta1, beta2 } = options.optimizer;
       const { outputs, kept } = await optimizer.run(
         {
@@ -169,7 +185,7 @@ export async function trainingEngine(
           secondMoment,
           rate: byElement(learningRate, rateFactors),
           decay: byElement(learningRate * weightDecay, rateFactors),
-          gradientScale: scalar(1),
+          gradientScale: scalar(1 / gradientScale),
           maxNorm: scalar(maxNorm),
           correction1: scalar(1 - beta1 ** update),
           correction2: scalar(Math.sqrt(1 - beta2 ** update)),
@@ -184,9 +200,14 @@ export async function trainingEngine(
       return numberOf(outputs["gradientNorm"]!);
     },
     loss: async (sequences, signal) => {
-      measure ??= await runtime.compile(lossGraph(spec, { ...shared, gradients: false, recompute: "none" }), {
-        name: "loss",
-      });
+      measure ??= await runtime.compile(
+        inPrecision(
+          lossGraph(spec, { ...shared, gradients: false, recompute: "none" }),
+          numerics,
+          model.exact,
+        ),
+        { name: "loss" },
+      );
       const batch = flatBatch(sequences, spec, options);
       const feeds = await batchFeeds(measure, batch, 1);
       const { outputs } = await measure.run(feeds, {

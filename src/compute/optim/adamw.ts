@@ -1,5 +1,5 @@
 /** AdamW with global-norm clipping, as one graph over flat vectors. */
-import { type Graph, GraphBuilder } from "../graph/index.ts";
+import { type Graph, GraphBuilder, type Value } from "../graph/index.ts";
 
 /** What decides AdamW's update; the learning rate of a step is fed to it. */
 export interface AdamWOptions {
@@ -18,10 +18,13 @@ export const adamWDefaults: AdamWOptions = { beta1: 0.9, beta2: 0.999, epsilon: 
  * (multiplies the gradient before anything else), `maxNorm` (+∞ turns clipping off), `correction1` = 1 − β1ᵗ and
  * `correction2` = √(1 − β2ᵗ).
  * Outputs: `nextParameters`, `nextFirstMoment`, `nextSecondMoment` [N] and the scalar `gradientNorm` before clipping.
+ * With `guarded`, a gradient with an element that is not finite leaves parameters and moments as they were, and its
+ * norm is NaN.
  */
 export function adamWGraph(
   options: AdamWOptions = adamWDefaults,
   rates: "scalar" | "element" = "scalar",
+  guarded = false,
 ): Graph {
   const g = new GraphBuilder();
   const vector = (name: string) => g.input(name, "float32", ["N"]);
@@ -43,9 +46,13 @@ export function adamWGraph(
   const step = g.div(g.mul(g.div(rate, number("correction1")), m), denominator);
   const decayed = g.mul(parameters, g.sub(1, decay));
 
-  g.output("nextParameters", g.sub(decayed, step));
-  g.output("nextFirstMoment", m);
-  g.output("nextSecondMoment", v);
-  g.output("gradientNorm", norm);
+  // 0 · x is 0 unless x is infinite or NaN.
+  const finite = guarded ? g.op("Equal", [g.sum(g.mul(gradient, 0), [0]), g.lift(0)], {}) : undefined;
+  const kept = (next: Value, old: Value | number): Value =>
+    finite === undefined ? next : g.where(finite, next, old);
+  g.output("nextParameters", kept(g.sub(decayed, step), parameters));
+  g.output("nextFirstMoment", kept(m, firstMoment));
+  g.output("nextSecondMoment", kept(v, secondMoment));
+  g.output("gradientNorm", kept(norm, Number.NaN));
   return g.build();
 }

@@ -48,7 +48,12 @@ export interface LossGraphOptions {
   /** R must be this many times a chunk. */
   readonly lossChunks: number;
   readonly recompute: Recompute;
+  /** The format that products are going to be in: LoRA is not merged into what is rounded; float16 scales the gradient. */
+  readonly mixed?: "fp16" | "bf16";
 }
+
+/** What P is multiplied by on its way through a float16 product. |E| stays below 256, so that a sum of P E does not overflow. */
+const probabilityScale = 256;
 
 /** The prefix of the inputs that carry dropout keep masks, each of the shape of its layer's input. */
 export const dropoutPrefix = "dropout:";
@@ -61,7 +66,7 @@ export function readsSelected(spec: ModelSpec, path: string): boolean {
 /**
  * Inputs beside the weights by name: `parameters` [N], `gradientSum` [N] (with gradients), `lossScale` scalar,
  * and the batch as `flatBatch` lays it out. Outputs: `loss`, the weighted sum of the rows' losses times
- * `lossScale`; `gradient` = gradientSum + d loss / d parameters.
+ * `lossScale`; `gradient` = gradientSum + d loss / d parameters, times the input `gradientScale` for float16 products.
  */
 export function lossGraph(spec: ModelSpec, options: LossGraphOptions): Graph {
   const g = new GraphBuilder();
@@ -94,12 +99,14 @@ export function lossGraph(spec: ModelSpec, options: LossGraphOptions): Graph {
     { labels: input("labels", "int64", [rows]), weights: input("rowWeights", "float32", [rows]) },
     options.lossChunks,
     [...trainable.values()].includes(table),
+    options.mixed === "fp16" ? probabilityScale : 1,
   );
   const loss = g.mul(total, g.input("lossScale", "float32", []));
   g.output("loss", loss);
   if (options.gradients) {
     const sum = g.input("gradientSum", "float32", [options.layout.size]);
-    g.output("gradient", g.add(sum, joinGradients(g, gradients(g, loss, [...trainable.values()]))));
+    const scaled = options.mixed === "fp16" ? g.mul(loss, g.input("gradientScale", "float32", [])) : loss;
+    g.output("gradient", g.add(sum, joinGradients(g, gradients(g, scaled, [...trainable.values()]))));
   }
   return g.build();
 }
@@ -142,11 +149,12 @@ function adaptedLinear({
   base = "float32",
   frozen = base === "int8" ? int8Linear : linear,
   dropout = 0,
+  mixed,
 }: LossGraphOptions): Linear {
   if (adapter === undefined) return frozen;
   const rows = adapter.dora === true ? ({ rows: "magnitude" } as const) : {};
   if (dropout > 0) return lora(frozen, { ...adapter, ...rows, merged: false, dropout: dropoutOf(dropout) });
-  return lora(frozen, { ...adapter, ...rows, merged: frozen === linear });
+  return lora(frozen, { ...adapter, ...rows, merged: frozen === linear && mixed === undefined });
 }
 
 /** Inverted dropout with a keep mask fed from outside, so that the host's counter decides it and a resume repeats it. */

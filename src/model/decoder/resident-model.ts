@@ -12,6 +12,8 @@ export interface ResidentModel {
   readonly weights: ReadonlyMap<string, DeviceTensor>;
   /** The linear layer that understands how the weights are held; absent: the plain one. */
   readonly frozen?: Linear;
+  /** Float32 weights that hold half-precision values alone: mixed precision need not round them again. */
+  readonly exact?: ReadonlySet<string>;
   /** The resident weights among `inputs`, and rotary tables that reach `positions`. */
   feeds(inputs: readonly string[], positions: number): Promise<Record<string, Feed>>;
 }

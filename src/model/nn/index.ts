@@ -4,6 +4,7 @@ export { blockLinear } from "./block-linear.ts";
 export { calibrating, inputName, int8Linear, smoothingName } from "./int8.ts";
 export { int8LinearFloatBackward } from "./int8-backward.ts";
 export type { Backward } from "./int8-backward.ts";
+export { halfLinear } from "./half-linear.ts";
 export { fewRowsLinear, linear, lora } from "./linear.ts";
 export type { Linear, LoraOptions } from "./linear.ts";
 export { llmInt8Linear } from "./llm-int8.ts";

@@ -1,4 +1,5 @@
 /** Keeps what the forward pass saves for the backward pass in half precision in between. */
+import { isFloat } from "../../tensor/index.ts";
 import { type Shape, canonical } from "../dims.ts";
 import { type Graph, GraphError, type Node, type Op, type OpAttributes, type Value } from "../graph.ts";
 import { opTable } from "../ops/index.ts";
@@ -26,8 +27,9 @@ const LEAST_GAP = 48;
  * input waits for it) and the cast up to the backward path (it waits for a cotangent). Run it after `optimize`.
  */
 export function halfActivations(options: HalfActivationsOptions): Pass {
-  return (graph: Graph) => {
-    const border = lastForward(graph, options.loss);
+  return (built: Graph) => {
+    const border = lastForward(built, options.loss);
+    const graph = withLateReaders(built, border);
     const uses = usesOf(graph, border);
     const producers = new Map<Value, Node>();
     for (const node of graph.nodes) for (const output of node.outputs) producers.set(output, node);
@@ -164,12 +166,38 @@ function rewritten(
   return verify({ ...graph, nodes });
 }
 
+/** The graph with nodes of the backward pass that read saved values alone moved to where their result is first read. */
+function withLateReaders(graph: Graph, border: number): Graph {
+  const tokens = anchors(graph, border, false);
+  const late = new Map<Value, Node>();
+  const nodes = graph.nodes.slice(0, border + 1);
+  const place = (node: Node): void => {
+    for (const input of node.inputs) {
+      const waiting = input === undefined ? undefined : late.get(input);
+      if (waiting === undefined) continue;
+      for (const output of waiting.outputs) late.delete(output);
+      place(waiting);
+    }
+    nodes.push(node);
+  };
+  for (let index = border + 1; index < graph.nodes.length; index++) {
+    const node = graph.nodes[index]!;
+    if (tokens.has(index)) place(node);
+    else for (const output of node.outputs) late.set(output, node);
+  }
+  for (const node of new Set(late.values())) {
+    if (!node.outputs.every((output) => late.delete(output))) continue;
+    place(node);
+  }
+  return { ...graph, nodes };
+}
+
 /**
  * For each node of the backward pass by index, the value that it waits for anyway: the latest operand that depends on
- * the loss region, which begins after the last norm; for a node that reads saved values alone, what its first reader
- * waits for.
+ * the loss region, which begins after the last norm; with `inherited`, for a node that reads saved values alone, what
+ * its first reader waits for.
  */
-function anchors(graph: Graph, border: number): ReadonlyMap<number, Value> {
+function anchors(graph: Graph, border: number, inherited = true): ReadonlyMap<number, Value> {
   const made = new Map<Value, number>();
   for (const [index, { outputs }] of graph.nodes.entries())
     for (const value of outputs) made.set(value, index);
@@ -182,11 +210,12 @@ function anchors(graph: Graph, border: number): ReadonlyMap<number, Value> {
       const from = input === undefined ? undefined : made.get(input);
       if (from === undefined || from <= region) continue;
       if (!reader.has(from)) reader.set(from, index);
-      if (from <= latest || input!.dtype !== "float32" || (from > border && !tokens.has(from))) continue;
+      if (from <= latest || !isFloat(input!.dtype) || (from > border && !tokens.has(from))) continue;
       latest = from;
       if (index > border) tokens.set(index, input!);
     }
   }
+  if (!inherited) return tokens;
   // Readers come after what they read, so one walk from the back settles every chain.
   for (let index = graph.nodes.length - 1; index > border; index--) {
     const first = reader.get(index);
