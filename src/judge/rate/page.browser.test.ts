@@ -29,6 +29,8 @@ beforeAll(async () => {
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
+    // Twenty raters in as many processes would be a test of the machine.
+    "--renderer-process-limit=2",
   ];
   browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu", ...quiet] });
 });
@@ -168,6 +170,47 @@ it("two raters with two tabs each finish together: nothing is lost or doubled", 
       for (const { pages } of tabs) await pages[0]!.context().close();
     },
   );
+});
+
+it("20 raters at once, some of whom close the tab: nothing is lost or doubled", slow, async (ctx) => {
+  await served(ctx, somePredictions(20), { overlap: 0 }, async ({ server, study, path }, browser) => {
+    const raters: { page: Page; complaints: string[] }[] = [];
+    // They come one after another and work all at once.
+    for (let i = 0; i < 20; i++) {
+      const context = await browser.newContext({ viewport: { width: 400, height: 500 } });
+      const page = await context.newPage();
+      page.setDefaultTimeout(slow.timeout);
+      page.setDefaultNavigationTimeout(slow.timeout);
+      raters.push({ page, complaints: await enter(page, server.url, `Rater ${i}`) });
+    }
+    const acknowledged = await Promise.all(
+      raters.map(async ({ page, complaints }, i) => {
+        let done = 0;
+        for (; done < 2 && (await page.locator("#rating").isVisible()); done++) {
+          const before = await page.locator("#progress-text").innerText();
+          await page.keyboard.type("231");
+          await page.keyboard.press("Enter");
+          // Every fourth closes the tab as soon as the second rating is sent, and sees no answer.
+          if (i % 4 === 0 && done === 1) break;
+          await page.waitForFunction(
+            (text) => document.querySelector("#progress-text")?.textContent !== text,
+            before,
+          );
+        }
+        expect(complaints).toEqual([]);
+        await page.context().close();
+        return done;
+      }),
+    );
+    const sure = acknowledged.reduce((sum, done) => sum + done, 0);
+    expect(sure).toBeGreaterThan(30);
+    // What a closed tab had sent may still be on its way to the disk.
+    await expect.poll(async () => (await readRatings(path)).length - study.ratings().length).toBe(0);
+    const ratings = study.ratings();
+    expect(ratings.length).toBeGreaterThanOrEqual(sure);
+    expect(ratings.length).toBeLessThanOrEqual(40);
+    expect(new Set(ratings.map(({ id, system }) => `${id} ${system}`)).size).toBe(ratings.length);
+  });
 });
 
 it("a reply with HTML, a script or direction marks is shown as text and never run", slow, async (ctx) => {

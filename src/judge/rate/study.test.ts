@@ -85,6 +85,32 @@ describe("handing out", () => {
   });
 });
 
+it("a rater who closes the tab gets its reply back in the next, when nothing else is left", async () => {
+  await inFolder(async (folder) => {
+    let time = 1e12;
+    const options = { overlap: 0, prompts: 1, now: () => time };
+    const study = await openStudy(join(folder, "r.jsonl"), somePredictions(1), options);
+    const first = study.seat(seat("Anna", "tab-one-1")).assignment!;
+    expect(await rateOne(study, seat("Anna", "tab-two-2"))).toBe(true);
+    // The first tab may still be open: nothing is taken from it at once, and nothing by others.
+    expect(study.seat(seat("Anna", "tab-two-2")).assignment).toBeUndefined();
+    time += 30_000;
+    expect(study.seat(seat("Ben")).assignment).toBeUndefined();
+    const back = study.seat(seat("Anna", "tab-two-2")).assignment!;
+    expect(back.key).toBe(first.key);
+    const { key, revision } = first;
+    const rating = { key, revision, rater: "Anna", fluency: 3, relevance: 3, safety: 1 };
+    // It was open after all: the first rating stands, the other is told so.
+    expect(await study.rate(seat("Anna", "tab-one-1"), rating)).toMatchObject({ saved: true });
+    expect(await study.rate(seat("Anna", "tab-two-2"), { ...rating, fluency: 0 })).toEqual({
+      saved: false,
+      reason: "other-verdict",
+    });
+    expect(study.ratings()).toHaveLength(2);
+    await study.close();
+  });
+});
+
 describe("what is written", () => {
   it("a rating sent twice, at once or later, from one tab or two, stands once", async () => {
     await inFolder(async (folder) => {

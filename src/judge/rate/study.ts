@@ -87,6 +87,8 @@ interface Lease {
 }
 
 const mostSeats = 2000;
+// A tab that said nothing for so long may be closed.
+const tabIdleMs = 20_000;
 
 /** Opens the ratings file `path`, or begins it from `predictions`. */
 export async function openStudy(
@@ -169,6 +171,20 @@ function running(
     return counts;
   };
 
+  /** At last, what another tab of the same rater holds and may have been closed with; a rating from either tab counts once. */
+  const abandoned = (seat: Seat, open: readonly ItemRecord[]): Lease | undefined => {
+    const stillOpen = new Set(open.map((item) => item.key));
+    for (const [name, lease] of leases) {
+      const idle = now() - (lease.until - leaseMs);
+      if (name === seatName(seat) || !isSame(lease, seat) || idle < tabIdleMs || !stillOpen.has(lease.key))
+        continue;
+      leases.delete(name);
+      const { key, again } = lease;
+      return { key, until: now() + leaseMs, ...(again === undefined ? {} : { again }) };
+    }
+    return undefined;
+  };
+
   const choose = (seat: Seat): { lease: Lease | undefined; left: number; elsewhere: number } => {
     tidyLeases();
     const rater = raterState(state, seat.rater);
@@ -193,7 +209,8 @@ function running(
     const kept = own !== undefined && !rater.verdicts.has(own.key) ? own : undefined;
     if (kept !== undefined) kept.until = now() + leaseMs;
     const next = kept === undefined ? preferred(free, items, rater, rated, held) : undefined;
-    const lease = kept ?? (next === undefined ? undefined : { key: next.key, until: now() + leaseMs });
+    const lease =
+      kept ?? (next === undefined ? abandoned(seat, open) : { key: next.key, until: now() + leaseMs });
     if (lease === undefined) leases.delete(name);
     else leases.set(name, { ...lease, ...seat });
     return { lease, left: open.length, elsewhere: open.length - free.length };
