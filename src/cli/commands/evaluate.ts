@@ -253,7 +253,7 @@ function summaryLines(evaluation: Evaluation, folder: string): string[] {
       );
     }),
   ];
-  for (const { name, comparison, generation, general } of systems) {
+  for (const { name, comparison, generation, general, speed } of systems) {
     if (comparison !== undefined) {
       const { difference, pValue } = comparison.bleu4;
       lines.push(
@@ -262,6 +262,12 @@ function summaryLines(evaluation: Evaluation, folder: string): string[] {
     }
     if (generation.speedup !== undefined)
       lines.push(`${name}: ${generation.speedup.toFixed(1)} times the replies a second of one at a time`);
+    if (speed !== undefined) {
+      const byPrompt = speed.ttftByPrompt.map(
+        ({ prompt, p50Ms, p95Ms }) => `${prompt} ${p50Ms.toFixed(0)}/${p95Ms.toFixed(0)}`,
+      );
+      lines.push(`${name}: first token by tokens of the prompt, p50/p95 ms: ${byPrompt.join(", ")}`);
+    }
     const texts = Object.entries(general).map(([text, { perplexity }]) => `${text} ${perplexity.toFixed(1)}`);
     if (texts.length > 0) lines.push(`${name}: perplexity of general text: ${texts.join(", ")}`);
   }

@@ -46,7 +46,7 @@ export function rateCommand(): Command {
       share,
       0.2,
     )
-    .option("--overlap-raters <n>", "raters of each reply in that share", wholeNumber(2, 50), 3)
+    .option("--overlap-raters <n>", "raters of each reply in that share", wholeNumber(3, 50), 3)
     .option("--seed <n>", "of the choice and the order", wholeNumber(0, 2 ** 31), 0)
     .action(serveRatings);
   rate

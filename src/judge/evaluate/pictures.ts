@@ -6,6 +6,7 @@ import {
   lineChart,
   standaloneSvg,
 } from "../../util/html/index.ts";
+import { excerpt } from "../../util/index.ts";
 import type { Interval } from "../metrics/index.ts";
 import type { Evaluation, SliceFigures } from "./types.ts";
 
@@ -35,6 +36,14 @@ export function metricChart(evaluation: Evaluation, metric: "bleu4" | "rougeL" |
   });
 }
 
+const sliceNames: { readonly [B in SliceFigures["by"]]: string } = {
+  intent: "intent",
+  depth: "turn of the dialogue",
+  length: "words of the reference",
+  seen: "whether training holds the reply",
+  script: "script",
+};
+
 /** BLEU-4 of every slice of one kind, systems side by side; at most a dozen slices. */
 export function sliceChart(evaluation: Evaluation, by: SliceFigures["by"]): Markup {
   const names = new Set(
@@ -45,12 +54,17 @@ export function sliceChart(evaluation: Evaluation, by: SliceFigures["by"]): Mark
       const slice = system.slices.find((candidate) => candidate.by === by && candidate.name === name);
       return slice === undefined
         ? []
-        : [{ ...row(`${name} · ${system.name}`, slice.bleu4, toneOf(i)), detail: `(${slice.count})` }];
+        : [
+            {
+              ...row(`${excerpt(name, 14)} · ${system.name}`, slice.bleu4, toneOf(i)),
+              detail: `(${slice.count})`,
+            },
+          ];
     }),
   );
   return intervalChart(rows, {
-    label: `BLEU-4 by ${by}`,
-    unit: "BLEU-4, 95 % interval (replies)",
+    label: `BLEU-4 by ${sliceNames[by]}`,
+    unit: `BLEU-4 by ${sliceNames[by]}, 95 % interval (replies)`,
     digits: 1,
   });
 }

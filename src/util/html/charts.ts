@@ -114,7 +114,7 @@ export function intervalChart(
   const bars = rows.map(({ name, score, low, high, tone, detail }, i) => {
     const y = i * step + 4;
     const middle = y + 9;
-    return markup`<text class="name" x="${names - 10}" y="${middle + 4}" text-anchor="end">${cut(name, 30)}<title>${name}</title></text><rect class="soft${tone}" x="${names}" y="${y}" width="${fixed(Math.max(1, x(score) - names))}" height="18" rx="2" /><line class="whisker" x1="${fixed(x(low))}" x2="${fixed(x(high))}" y1="${middle}" y2="${middle}" /><line class="whisker" x1="${fixed(x(low))}" x2="${fixed(x(low))}" y1="${middle - 4}" y2="${middle + 4}" /><line class="whisker" x1="${fixed(x(high))}" x2="${fixed(x(high))}" y1="${middle - 4}" y2="${middle + 4}" /><text class="value" x="${width - values + 10}" y="${middle + 4}">${score.toFixed(options.digits)}${detail === undefined ? "" : ` ${detail}`}</text>`;
+    return markup`<text class="name" x="${names - 10}" y="${middle + 4}" text-anchor="end">${cut(name, 26)}<title>${name}</title></text><rect class="soft${tone}" x="${names}" y="${y}" width="${fixed(Math.max(1, x(score) - names))}" height="18" rx="2" /><line class="whisker" x1="${fixed(x(low))}" x2="${fixed(x(high))}" y1="${middle}" y2="${middle}" /><line class="whisker" x1="${fixed(x(low))}" x2="${fixed(x(low))}" y1="${middle - 4}" y2="${middle + 4}" /><line class="whisker" x1="${fixed(x(high))}" x2="${fixed(x(high))}" y1="${middle - 4}" y2="${middle + 4}" /><text class="value" x="${width - values + 10}" y="${middle + 4}">${score.toFixed(options.digits)}${detail === undefined ? "" : ` ${detail}`}</text>`;
   });
   return markup`<svg class="chart" viewBox="0 0 ${width} ${chartHeight}" role="img" aria-label="${options.label}"><line class="axis" x1="${names}" x2="${names}" y1="0" y2="${chartHeight - 22}" />${bars}<text x="${names}" y="${chartHeight - 6}">${options.unit}</text></svg>`;
 }
@@ -198,9 +198,19 @@ function tickText(value: number): string {
   return String(Number(value.toPrecision(4)));
 }
 
+/** At most `limit` Latin letters wide; a Chinese character counts as two. */
 function cut(text: string, limit: number): string {
-  const points = [...text];
-  return points.length <= limit ? text : `${points.slice(0, limit - 1).join("")}…`;
+  const width = (character: string): number =>
+    /[\u2e80-\uffef]|\p{Emoji_Presentation}/u.test(character) ? 2 : 1;
+  const characters = [...text];
+  if (characters.reduce((sum, character) => sum + width(character), 0) <= limit) return text;
+  let [kept, used] = ["", 1];
+  for (const character of characters) {
+    used += width(character);
+    if (used > limit) break;
+    kept += character;
+  }
+  return `${kept}…`;
 }
 
 const fixed = (value: number): string => String(Math.round(value * 100) / 100);
