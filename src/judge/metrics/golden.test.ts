@@ -14,8 +14,9 @@ import { pairedFromDraws } from "./bootstrap.ts";
 import { type ChrfOptions, chrfFromStatistics, chrfStatistics, corpusChrf, sentenceChrf } from "./chrf.ts";
 import { nltkSentenceBleu, otherBleu } from "./other-trainers.ts";
 import { porterStem } from "./porter.ts";
+import { consecutiveRepeat, distinctN, lengthRatio, repetitionN } from "./repetition.ts";
 import { type RougeOptions, corpusRouge, rougeTypes, sentenceRouge } from "./rouge.ts";
-import type { BleuTokenizer } from "./tokenizers.ts";
+import { type BleuTokenizer, bleuTokenizers } from "./tokenizers.ts";
 
 interface BleuConfig {
   readonly tokenize: BleuTokenizer;
@@ -118,6 +119,40 @@ function corpusFigures(
   };
 }
 
+interface RepetitionFigures {
+  readonly count: number;
+  readonly distinct: readonly number[];
+  readonly repetition: readonly number[];
+  readonly stuck: number;
+  readonly timesInARow: number;
+  readonly shareInARow: number;
+  readonly lengthRatio: number;
+  readonly empty: number;
+  readonly oneWord: number;
+}
+
+const repetition = read("repetition.json") as {
+  readonly own: RepetitionFigures;
+  readonly groups: readonly RepetitionFigures[];
+};
+
+function repetitionFigures(predictions: Texts, references: References): RepetitionFigures {
+  const mean = (of: (text: string) => number): number =>
+    predictions.reduce((sum, text) => sum + of(text), 0) / predictions.length;
+  const orders = [1, 2, 3, 4];
+  return {
+    count: predictions.length,
+    distinct: orders.map((n) => distinctN(predictions, n)),
+    repetition: orders.map((n) => mean((text) => repetitionN(text, n))),
+    stuck: mean((text) => (consecutiveRepeat(text).times >= 3 ? 1 : 0)),
+    timesInARow: mean((text) => consecutiveRepeat(text).times),
+    shareInARow: mean((text) => consecutiveRepeat(text).share),
+    lengthRatio: lengthRatio(predictions, references),
+    empty: predictions.filter((text) => text.trim() === "").length,
+    oneWord: predictions.filter((text) => bleuTokenizers.zh(text).length === 1).length,
+  };
+}
+
 /** Names every number that is further than 1e-6 from its golden one. */
 function differences(actual: unknown, expected: unknown, path = ""): string[] {
   if (typeof expected === "number") {
@@ -171,6 +206,10 @@ describe("lines written for the test", () => {
     expect(jieba.counted).toBeLessThan(predictions.length);
   });
 
+  it("repeats as counted one by one", () => {
+    expect(differences(repetitionFigures(predictions, references), repetition.own)).toEqual([]);
+  });
+
   it("words are stemmed as NLTK stems them", () => {
     const stemmed = Object.keys(own.stems).map((word) => [word, porterStem(word)]);
     expect(Object.fromEntries(stemmed)).toEqual(own.stems);
@@ -220,7 +259,8 @@ describe("2,000 pairs of real English and Chinese replies", () => {
     if (!existsSync(data)) ctx.skip("the real dialogues (../shared/data/jsonl) are not on this machine");
     let start = 0;
     const wrong: string[] = [];
-    for (const { file, count, corpus } of real.groups) {
+    let empty = 0;
+    for (const [group, { file, count, corpus }] of real.groups.entries()) {
       const replies = gunzipSync(readFileSync(new URL(file, data)))
         .toString()
         .trimEnd()
@@ -247,10 +287,23 @@ describe("2,000 pairs of real English and Chinese replies", () => {
         real,
       );
       wrong.push(...differences(actual, expected, file));
+      const repeats = repetitionFigures(
+        pairs.map((pair) => pair.prediction),
+        pairs.map((pair) => pair.references),
+      );
+      wrong.push(...differences(repeats, repetition.groups[group], `${file} repetition`));
+      for (const { prediction, references } of pairs) {
+        if (prediction !== "") continue;
+        empty += 1;
+        const zeros = sentenceFigures(prediction, references, real.configs);
+        if (zeros.some((score) => score !== 0)) wrong.push(`${file}: an empty prediction scores ${zeros}`);
+      }
       start += count;
     }
     expect(wrong).toEqual([]);
     expect(start).toBe(2000);
+    expect(empty).toBeGreaterThan(50);
+    expect(repetition.groups.reduce((sum, { oneWord }) => sum + oneWord, 0)).toBeGreaterThan(50);
   });
 });
 
