@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type RunEvent, withoutTimes } from "../train/index.ts";
-import { backwardOf } from "./base-model.ts";
+import { backwardOf, checkBase } from "./base-model.ts";
+import { refuseWithoutMemory } from "./memory-check.ts";
 import { type TrainConfig, trainConfigSchema } from "./schema.ts";
 import { prepareRun, runTraining } from "./train-run.ts";
 
@@ -63,6 +64,39 @@ test("the plan counts the weights as they are held", async () => {
   const full = await bytes({});
   expect(full - (await bytes({ base: "nf4" }))).toBe(linear * (4 - 0.5 - 4 / 64));
   expect(full - (await bytes({ base: "int4", blockSize: 32 }))).toBe(linear * (4 - 0.5 - 4 / 32));
+});
+
+test("where float32 weights cannot fit, NF4 is advised", async () => {
+  await using prepared = await prepareRun(configOf({}));
+  const advice = (bytes: number): string => {
+    try {
+      refuseWithoutMemory(prepared, bytes);
+    } catch (error) {
+      return (error as Error).message;
+    }
+    return "fits";
+  };
+  const { totalBytes } = prepared.plan.summary.memory;
+  const said = Array.from({ length: 100 }, (_, i) => advice(totalBytes - (i * totalBytes) / 100));
+  const first = said.findIndex((one) => one.includes("--set training.base=nf4"));
+  expect(first).toBeGreaterThan(1);
+  // Before it come settings that keep the weights as they are, after it none.
+  expect(said.slice(1, first).every((one) => one.includes("Add --set"))).toBe(true);
+});
+
+test("what trains or reads the base itself is refused on a base in fewer bits", () => {
+  const { training } = configOf({ base: "nf4" });
+  expect(() => checkBase({ training, lora: { dora: true } })).toThrowErrorMatchingInlineSnapshot(
+    `[UserError: training.base is nf4, but lora.dora reads the base's rows as float32. Set training.base to float32 and leave training.backward out.]`,
+  );
+  expect(() => checkBase({ training, lora: {}, method: "full" })).toThrowErrorMatchingInlineSnapshot(
+    `[UserError: training.base is nf4, but the method full trains the base itself. Set training.base to float32 and leave training.backward out.]`,
+  );
+  const backward = configOf({ backward: "int8" }).training;
+  expect(() => checkBase({ training: backward, lora: { dora: true } })).toThrowErrorMatchingInlineSnapshot(
+    `[UserError: training.backward is int8, but lora.dora reads the base's rows as float32. Set training.base to float32 and leave training.backward out.]`,
+  );
+  expect(() => checkBase({ training: configOf({}).training, lora: { dora: true } })).not.toThrow();
 });
 
 test("what does not fit the model is refused before anything is loaded", async () => {

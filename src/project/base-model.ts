@@ -12,9 +12,27 @@ import {
   quantisedModel,
 } from "../model/decoder/index.ts";
 import { type Backward, int8LinearFloatBackward } from "../model/nn/index.ts";
+import { UserError } from "../util/index.ts";
 import type { TrainConfig } from "./schema.ts";
 
 type Training = Pick<TrainConfig["training"], "base" | "backward" | "blockSize">;
+
+/** Refuses what no base in fewer bits can do; the rest is refused by what counts its bytes. */
+export function checkBase(config: {
+  readonly training: Training;
+  readonly lora: { readonly dora?: boolean };
+  readonly method?: string;
+}): void {
+  const { base } = config.training;
+  const plain = base === "float32" && backwardOf(config.training) === "float32";
+  if (plain) return;
+  const name = base === "float32" ? "training.backward is int8" : `training.base is ${base}`;
+  const next = "Set training.base to float32 and leave training.backward out.";
+  if (config.method !== undefined && config.method !== "lora")
+    throw new UserError(`${name}, but the method ${config.method} trains the base itself`, { next });
+  if (config.lora.dora === true)
+    throw new UserError(`${name}, but lora.dora reads the base's rows as float32`, { next });
+}
 
 /** An int8 base has its products in 8 bits both ways unless told otherwise; every other one is exact backward. */
 export function backwardOf({ base, backward }: Training): Backward {

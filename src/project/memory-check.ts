@@ -2,6 +2,7 @@
 import type { ModelSpec } from "../model/decoder/index.ts";
 import { type MemoryEstimate, type MemoryOptions, estimateMemory } from "../train/index.ts";
 import { UserError, formatBytes } from "../util/index.ts";
+import { baseBytes, checkBase } from "./base-model.ts";
 import { availableMemoryBytes } from "./machine.ts";
 import type { PreparedRun } from "./train-run.ts";
 
@@ -13,7 +14,9 @@ export function refuseWithoutMemory(
   const { memory } = plan.summary;
   if (memory.totalBytes <= availableBytes) return;
   const problem = `training needs about ${formatBytes(memory.totalBytes)} of memory; ${formatBytes(availableBytes)} are free`;
-  const found = nearestFit(model.spec, plan.sizes, plan.config.training.microTokens, availableBytes);
+  const found =
+    nearestFit(model.spec, plan.sizes, plan.config.training.microTokens, availableBytes) ??
+    fitInFewerBits({ plan, model }, availableBytes);
   if (found === undefined) {
     throw new UserError(`${problem} (the weights alone take ${formatBytes(memory.weightBytes)})`, {
       next: "Take a smaller model or a machine with more memory.",
@@ -27,6 +30,25 @@ export function refuseWithoutMemory(
 interface Fit {
   readonly settings: readonly string[];
   readonly estimate: MemoryEstimate;
+}
+
+/** With the weights in a seventh of the memory, where a plain run on float32 weights cannot fit at all. */
+function fitInFewerBits(
+  { plan, model }: Pick<PreparedRun, "plan" | "model">,
+  availableBytes: number,
+): Fit | undefined {
+  const config = { ...plan.config, training: { ...plan.config.training, base: "nf4" as const } };
+  if (plan.config.training.base !== "float32") return undefined;
+  try {
+    checkBase(config);
+    const sizes = { ...plan.sizes, ...baseBytes(model, config.training) };
+    const found = nearestFit(model.spec, sizes, config.training.microTokens, availableBytes);
+    return found === undefined ? undefined : { ...found, settings: ["training.base=nf4", ...found.settings] };
+  } catch (error) {
+    // A model whose layers are no whole blocks.
+    if (error instanceof UserError) return undefined;
+    throw error;
+  }
 }
 
 /** From the least costly on. */

@@ -23,7 +23,7 @@ import {
   loraParameters,
   validationBatches,
 } from "../train/index.ts";
-import { baseBytes } from "./base-model.ts";
+import { baseBytes, checkBase } from "./base-model.ts";
 import type { TrainConfig } from "./schema.ts";
 import type { TrainingData } from "./training-data.ts";
 
@@ -64,6 +64,7 @@ export interface SetSummary {
 /** Renders and folds the data, lays out the parameters, counts steps and memory. */
 export function planTraining(config: TrainConfig, model: ChatModel, data: TrainingData): TrainPlan {
   const { spec, renderer } = model;
+  checkBase(config);
   const maxLength = Math.min(config.training.maxLength ?? 1024, spec.contextLength);
   const encode = (
     examples: TrainingData["training"],
