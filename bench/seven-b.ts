@@ -107,12 +107,16 @@ async function measure(flags: Flags): Promise<void> {
     weights: Array.from({ length: tokens }, (_, t) => Number(t >= tokens - supervised)),
   };
   const seconds: number[] = [];
+  const processorSeconds: number[] = [];
   let loss = Number.NaN;
   for (let step = 1; step <= Number(flags.steps); step++) {
     began = performance.now();
+    const used = process.cpuUsage();
     loss = await engine.accumulate([row], 1 / supervised, step);
     await engine.update({ learningRate: 3e-4, weightDecay: 0.01, maxNorm: 1, update: step });
     seconds.push((performance.now() - began) / 1000);
+    const { user, system } = process.cpuUsage(used);
+    processorSeconds.push((user + system) / 1e6);
   }
   const { weights, scratch } = frozenBytes(spec, store, frozen);
   const estimate = estimateMemory(spec, {
@@ -128,7 +132,7 @@ async function measure(flags: Flags): Promise<void> {
     `seven-b: ${spec.layers} blocks, a row of ${tokens} tokens, base ${base}, backward ${backward}, LoRA q,v rank 16; ${processorName()}, ${runtime.threads} threads, load ${loadAverage()}`,
   );
   say(
-    `weights ${formatBytes(weights)} in ${loadSeconds.toFixed(1)} s, graph in ${compileSeconds.toFixed(1)} s; steps ${seconds.map((s) => s.toFixed(1)).join(", ")} s (${(tokens / Math.min(...seconds)).toFixed(1)} tokens/s), loss ${loss.toFixed(3)}`,
+    `weights ${formatBytes(weights)} in ${loadSeconds.toFixed(1)} s, graph in ${compileSeconds.toFixed(1)} s; steps ${seconds.map((s) => s.toFixed(1)).join(", ")} s (${(tokens / Math.min(...seconds)).toFixed(1)} tokens/s; ${processorSeconds.map((s) => s.toFixed(1)).join(", ")} s of processor time), loss ${loss.toFixed(3)}`,
   );
   say(
     `peak ${formatBytes(peakBytes())} (${formatBytes(loadedPeak)} after loading); the plan's estimate ${formatBytes(estimate.totalBytes)}`,
