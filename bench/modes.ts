@@ -71,7 +71,10 @@ async function compareModes(flags: Flags): Promise<void> {
     });
   const work = join(repository, ".cache", "bench", `modes-${process.pid}`);
   await mkdir(work, { recursive: true });
-  const lines: string[] = [];
+  const say = (lines: readonly string[]): void => void process.stdout.write(`${lines.join("\n")}\n`);
+  say([
+    `modes: ${flags.steps} steps of ${flags.batch} replies, seeds ${flags.seeds}, LoRA q,v rank 16; ${processorName()}, load ${loadAverage()}`,
+  ]);
   try {
     for (const data of flags.data) {
       const file = await firstLines(data, Number(flags.rows), work);
@@ -82,8 +85,11 @@ async function compareModes(flags: Flags): Promise<void> {
         const job = jobOf(flags, { data: file, seed, work });
         const trained = new Map<string, Trained>();
         for (const mode of modes) {
-          trained.set(nameOf(mode), (await runSide({ ...job, role: "train", mode })) as unknown as Trained);
-          process.stderr.write(`${basename(data)}, seed ${seed}: ${nameOf(mode)} done\n`);
+          const one = (await runSide({ ...job, role: "train", mode })) as unknown as Trained;
+          trained.set(nameOf(mode), one);
+          process.stderr.write(
+            `${basename(data)}, seed ${seed}: ${nameOf(mode)} ${one.tokensPerSecond.toFixed(0)} tokens/s, gradient cosine ${one.cosine.toFixed(5)}\n`,
+          );
         }
         const names = [...trained.keys()];
         const { validation } = (await runSide({ ...job, role: "judge", modes: names })) as {
@@ -97,14 +103,11 @@ async function compareModes(flags: Flags): Promise<void> {
         if (flags.detail === true && seed === seeds[0])
           detail = detailTable(await runSide({ ...job, role: "detail" }));
       }
-      lines.push("", `### ${basename(data)}`, "", ...table(modes, outcomes, mean(untrained)), ...detail);
+      say(["", `### ${basename(data)}`, "", ...table(modes, outcomes, mean(untrained)), ...detail]);
     }
   } finally {
     await rm(work, { recursive: true, force: true });
   }
-  process.stdout.write(
-    `modes: ${flags.steps} steps of ${flags.batch} replies, seeds ${flags.seeds}, LoRA q,v rank 16; ${processorName()}, load ${loadAverage()}\n${lines.join("\n")}\n`,
-  );
 }
 
 function jobOf(flags: Flags, given: Pick<SideJob, "data" | "seed" | "work">): SideJob {
