@@ -16,10 +16,12 @@ export function describePlan({ plan, model, data }: PreparedRun, folder: string,
   const kinds = new Set(layers.map(({ path }) => path.split(".").at(-1)!));
   const row = (name: string, text: string): void => output.line(`${bold(name.padEnd(8))}${text}`);
   row("model", `${model.opened.name}, ${formatCount(totalParameters - trainableParameters)} parameters`);
-  row(
-    "adapter",
-    `LoRA rank ${lora.rank}, alpha ${lora.alpha}, dropout ${lora.dropout} on ${[...kinds].join(", ")}`,
-  );
+  if (config.method === "full") row("method", `every weight is trained, saved in ${config.training.saveAs}`);
+  else
+    row(
+      "adapter",
+      `${lora.dora ? "DoRA" : "LoRA"} rank ${lora.rank}, alpha ${lora.alpha}, dropout ${lora.dropout} on ${[...kinds].join(", ")}${lora.modulesToSave.length === 0 ? "" : `, and ${lora.modulesToSave.join(", ")} whole`}`,
+    );
   row(
     "",
     `trainable ${formatCount(trainableParameters)} of ${formatCount(totalParameters)} (${formatPercent(trainableParameters / totalParameters)})`,
@@ -47,6 +49,10 @@ export function describePlan({ plan, model, data }: PreparedRun, folder: string,
     "run",
     `${formatCount(summary.steps)} steps of ${config.training.batch} replies, ${formatCount(summary.stepsPerEpoch)} an epoch; about ${formatBytes(memory.totalBytes)} of memory`,
   );
+  row(
+    "",
+    `a checkpoint takes ${formatBytes(summary.checkpointBytes)}; ${config.checkpoint.keep} and the best are kept`,
+  );
   row("", folder);
 }
 
@@ -61,6 +67,7 @@ export function planJson({ plan: { summary } }: PreparedRun): Record<string, unk
     trainingTokens: summary.training.folding.tokensAfter,
     rejectedReplies: summary.training.encoding.rejected.length,
     foldingFactor: summary.training.folding.factor,
+    checkpointBytes: summary.checkpointBytes,
     memoryBytesEstimated: summary.memory.totalBytes,
   };
 }

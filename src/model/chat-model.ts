@@ -10,7 +10,7 @@ import {
   tokenizerFromGguf,
   tokenizerFromSources,
 } from "./text/index.ts";
-import type { WeightStore } from "./weights/index.ts";
+import type { WeightInfo, WeightStore } from "./weights/index.ts";
 
 export interface ChatModel {
   readonly opened: OpenModel;
@@ -77,8 +77,15 @@ function tokenizerOf({ tokenizer, generationConfig, chatTemplate }: OpenModel): 
 /** New tokens get the mean of all rows, as transformers does: near every known token, far from none (Hewitt, 2021). */
 function withMeanRows(store: WeightStore, from: number, to: number): WeightStore {
   const tables = new Set(["model.embed_tokens.weight", "lm_head.weight"]);
+  const grown = (name: string, info: WeightInfo): WeightInfo =>
+    tables.has(name) ? { ...info, shape: [to, info.shape[1]!] } : info;
   return {
     ...store,
+    find: (name) => {
+      const info = store.find(name);
+      return info === undefined ? undefined : grown(name, info);
+    },
+    info: (name) => grown(name, store.info(name)),
     read: async (name) => {
       const weight = await store.read(name);
       if (!tables.has(name)) return weight;

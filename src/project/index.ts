@@ -1,6 +1,7 @@
 /** Configuration, runs on disk, the state of the machine. */
 export { isSetting, leafKeys, resolveConfig } from "./resolve.ts";
 export type { ConfigSources, Resolved } from "./resolve.ts";
+export { isModelFolder } from "./model-folder.ts";
 export { trainConfigSchema } from "./schema.ts";
 export type { TrainConfig } from "./schema.ts";
 export { parseYaml } from "./yaml-document.ts";

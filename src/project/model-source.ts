@@ -6,6 +6,7 @@ import { type ChatModel, openChatModel } from "../model/index.ts";
 import { type FetchOptions, parseHubReference } from "../model/hub/index.ts";
 import { type Adapter, isAdapterFolder, loadAdapter, readAdapterSettings } from "../model/weights/index.ts";
 import { UserError, parseJson, readTextFile, sha256OfFile } from "../util/index.ts";
+import { isModelFolder } from "./model-folder.ts";
 import { isRunFolder, readRunManifest, runFolder } from "./run-folder.ts";
 
 export interface ModelSource extends AsyncDisposable {
@@ -43,7 +44,16 @@ export async function openModelSource(
   options: ModelSourceOptions = {},
 ): Promise<ModelSource> {
   if (await isRunFolder(reference)) {
-    const { adapter } = runFolder(reference);
+    const { adapter, model } = runFolder(reference);
+    if (await isModelFolder(model)) {
+      const { base, ...opening } = options;
+      if (base !== undefined) {
+        throw new UserError(`--base is for adapters; the run ${reference} trained a whole model`, {
+          next: "Leave it out.",
+        });
+      }
+      return openWhole(model, basename(resolve(reference)), opening);
+    }
     if (!(await isAdapterFolder(adapter))) {
       throw new UserError(`the run ${reference} has no adapter yet`, {
         next: `Go on training with: attune train --resume ${reference}`,
@@ -67,11 +77,25 @@ export async function openModelSource(
       next: "Leave it out, or name the folder of a run.",
     });
   }
-  const chat = await openChatModel(reference, options);
+  return openWhole(reference, undefined, options);
+}
+
+/** A model without an adapter; one that training saved says how it is to be opened. */
+async function openWhole(
+  reference: string,
+  name: string | undefined,
+  options: FetchOptions,
+): Promise<ModelSource> {
+  const { separator, keepFirstTurns } = (await readNotes(join(reference, "attune.json"))) ?? {};
+  const chat = await openChatModel(reference, {
+    ...options,
+    ...(separator === undefined ? {} : { separator }),
+    ...(keepFirstTurns === undefined ? {} : { keepFirstTurns }),
+  });
+  const fromHub = chat.opened.name.includes("/") && chat.opened.commit !== undefined;
   return {
     chat,
-    name:
-      chat.opened.name.includes("/") && chat.opened.commit !== undefined ? chat.opened.name : baseName(chat),
+    name: name ?? (fromHub ? chat.opened.name : baseName(chat)),
     base: reference,
     identity: identityOf(chat, ""),
     [Symbol.asyncDispose]: chat.close,

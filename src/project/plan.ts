@@ -7,24 +7,22 @@ import {
   foldRows,
 } from "../data/feed/index.ts";
 import type { ChatModel } from "../model/index.ts";
-import { parameterCount } from "../model/decoder/index.ts";
-import { type ParameterLayout, parameterLayout } from "../model/nn/index.ts";
-import { loraScale } from "../model/weights/index.ts";
+import { type AdapterOptions, expectedWeights, parameterCount } from "../model/decoder/index.ts";
+import type { ParameterLayout } from "../model/nn/index.ts";
 import {
   type AdaptedLayer,
   type BatchSource,
   type MemoryEstimate,
   type MemoryOptions,
   type TrainingBatch,
-  adaptedLayers,
   batchSource,
   chunksFor,
   estimateMemory,
-  loraParameters,
   validationBatches,
 } from "../train/index.ts";
 import { baseBytes, checkBase } from "./base-model.ts";
 import type { TrainConfig } from "./schema.ts";
+import { trainedParts } from "./trained-parts.ts";
 import type { TrainingData } from "./training-data.ts";
 
 export interface TrainPlan {
@@ -33,6 +31,8 @@ export interface TrainPlan {
   readonly layout: ParameterLayout;
   /** s in y = Wx + s · B(Ax). */
   readonly scale: number;
+  /** Absent where every weight is trained. */
+  readonly adapter?: AdapterOptions;
   readonly training: BatchSource;
   readonly validation: readonly TrainingBatch[];
   readonly steps: number;
@@ -54,6 +54,8 @@ export interface PlanSummary {
   readonly training: SetSummary;
   readonly validation: SetSummary | undefined;
   readonly memory: MemoryEstimate;
+  /** Of one checkpoint on disk. */
+  readonly checkpointBytes: number;
 }
 
 export interface SetSummary {
@@ -81,13 +83,15 @@ export function planTraining(config: TrainConfig, model: ChatModel, data: Traini
   const { stepsPerEpoch } = training;
   const steps = plannedSteps(config, stepsPerEpoch);
 
-  const layers = adaptedLayers(spec, config.lora.targets);
-  const layout = parameterLayout(loraParameters(layers, config.lora.rank));
+  const parts = trainedParts(config, spec);
+  const { layers, layout, scale, adapter } = parts;
   const longest = longestOf([...trainingSet.sequences, ...(validationSet?.sequences ?? [])]);
   const supervised = mostSupervised(trainingSet.sequences, microTokens);
   const chunks = chunksFor(longest, supervised);
   const evaluateEvery = config.evaluation.every ?? Math.max(1, Math.ceil(stepsPerEpoch / 2));
-  const totalParameters = parameterCount(spec) + layout.size;
+  const inBase = new Set(expectedWeights(spec).map(({ name }) => name));
+  const added = layout.entries.reduce((sum, { name, size }) => sum + (inBase.has(name) ? 0 : size), 0);
+  const totalParameters = parameterCount(spec) + added;
   const allTokens = sumOf(trainingSet.sequences);
   const sizes = {
     trainable: layout.size,
@@ -102,7 +106,8 @@ export function planTraining(config: TrainConfig, model: ChatModel, data: Traini
     config,
     layers,
     layout,
-    scale: loraScale(config.lora.alpha, config.lora.rank, config.lora.rsLora),
+    scale,
+    ...(adapter === undefined ? {} : { adapter }),
     training,
     validation,
     steps,
@@ -123,6 +128,8 @@ export function planTraining(config: TrainConfig, model: ChatModel, data: Traini
           ? undefined
           : { encoding: validationSet.encoding, folding: validationSet.folding },
       memory: estimateMemory(spec, sizes),
+      // Parameters and both moments in float32.
+      checkpointBytes: 12 * layout.size,
     },
   };
 }

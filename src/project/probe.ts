@@ -63,6 +63,8 @@ export function replyProbe(
       const options = { ...greedy, maxNewTokens: replyTokens, stopStrings: [], seed: 0 };
       for await (const event of generateReplies(engine, renderer, requests, options, signal))
         if (event.type === "reply") texts.set(event.key, event.text);
+      // What replaced weights of the base is as large as they are: it does not stay until the next evaluation.
+      if (adapter.replaced !== undefined) await engine.useAdapter(undefined);
       return prompts.map(({ prompt, reference }, key) => ({
         prompt,
         reply: texts.get(key) ?? "",

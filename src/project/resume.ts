@@ -49,6 +49,7 @@ export async function resumeRun(
     });
   }
   await recoverFolder(folder.adapter);
+  await recoverFolder(folder.model);
   await folder.keepEvents(checkpoint?.progress.events ?? 0);
   return checkpoint;
 }

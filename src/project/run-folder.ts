@@ -8,6 +8,8 @@ import type { RunEvent } from "../train/index.ts";
 export interface RunFolder {
   readonly path: string;
   readonly adapter: string;
+  /** The whole model, of a run that trains every weight. */
+  readonly model: string;
   readonly checkpoints: string;
   readonly tensorboard: string;
   /** Appends an event with the time of day; in the order of the calls. */
@@ -91,6 +93,7 @@ export function runFolder(path: string): RunFolder {
   return {
     path,
     adapter: join(path, "adapter"),
+    model: join(path, "model"),
     checkpoints: join(path, "checkpoints"),
     tensorboard: join(path, "tensorboard"),
     append: async (event) => {

@@ -36,6 +36,10 @@ export const trainConfigSchema = z.strictObject({
     .min(1)
     .optional()
     .describe("the run's folder; absent: runs/ and a name made of model and data"),
+  method: z
+    .enum(["lora", "full"])
+    .default("lora")
+    .describe("lora trains an adapter, full every weight of the model"),
   seed: z
     .int()
     .min(0)
@@ -53,10 +57,21 @@ export const trainConfigSchema = z.strictObject({
         .default(0.1)
         .describe("share of the adapter's input that is dropped"),
       targets: z
-        .union([z.literal("all-linear"), z.array(z.string().min(1)).min(1)])
+        .union([z.string().min(1).max(1000), z.array(z.string().min(1)).min(1)])
         .default(["q_proj", "v_proj"])
-        .describe("linear layers by the end of their name, or all-linear"),
+        .describe(
+          "linear layers by the end of their name, all-linear, or a regular expression of whole names",
+        ),
       rsLora: z.boolean().default(false).describe("scale by alpha / √rank instead"),
+      dora: z
+        .boolean()
+        .default(false)
+        .describe("learn the length of each row apart from its direction (DoRA)"),
+      modulesToSave: z
+        .array(z.string().min(1))
+        .default([])
+        .describe("modules trained and saved whole beside the adapter, such as embed_tokens, lm_head, norm"),
+      from: z.string().min(1).optional().describe("the folder of an adapter to go on from, in PEFT's format"),
     })
     .prefault({}),
   training: z
@@ -103,6 +118,10 @@ export const trainConfigSchema = z.strictObject({
         .max(1000)
         .default(0)
         .describe("strength of the noise on embeddings in training (NEFTune; 5 is usual); 0 turns it off"),
+      saveAs: z
+        .enum(["float32", "bfloat16"])
+        .default("float32")
+        .describe("how a whole model is saved, by the method full"),
       checkpointing: z
         .enum(["none", "attention", "blocks"])
         .default("none")

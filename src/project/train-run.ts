@@ -2,17 +2,15 @@
 import { createHash } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { onnxRuntime } from "../compute/runtime/index.ts";
-import { type Tensor, float32 } from "../compute/tensor/index.ts";
 import { type ChatModel, openChatModel } from "../model/index.ts";
-import type { ResidentModel } from "../model/decoder/index.ts";
+import { type ResidentModel, residentModel } from "../model/decoder/index.ts";
 import type { FetchOptions } from "../model/hub/index.ts";
-import { parameterViews } from "../model/nn/index.ts";
-import { type Adapter, type LoraPair, saveAdapter } from "../model/weights/index.ts";
+import { textSample } from "../model/text/index.ts";
+import { type Adapter, type TokenRows, saveAdapter } from "../model/weights/index.ts";
 import {
   type Checkpoint,
   type RunEvent,
   type TensorboardLog,
-  initialAdapter,
   loraPlusFactors,
   pruneCheckpoints,
   saveCheckpoint,
@@ -22,6 +20,7 @@ import {
 } from "../train/index.ts";
 import { UserError, errorCode } from "../util/index.ts";
 import { loadBase } from "./base-model.ts";
+import { saveModelFolder } from "./model-folder.ts";
 import { type TrainPlan, planTraining } from "./plan.ts";
 import { type Probe, probePrompts, replyProbe } from "./probe.ts";
 import { leafKeys } from "./resolve.ts";
@@ -30,6 +29,7 @@ import { existingRun, resumeRun } from "./resume.ts";
 import { lockRun } from "./run-lock.ts";
 import { type RunFolder, createRun, readEvents } from "./run-folder.ts";
 import type { TrainConfig } from "./schema.ts";
+import { addedRows, firstValues, trainedAdapter } from "./trained-parts.ts";
 import { type TrainingData, readTrainingData } from "./training-data.ts";
 
 export interface PreparedRun extends AsyncDisposable {
@@ -136,11 +136,17 @@ async function* trainIn(
   const { threads, provider } = config.runtime;
   await using runtime = await onnxRuntime({ provider, ...(threads === undefined ? {} : { threads }) });
   const calibration = () => plan.training.batch(0).microBatches[0]!;
-  const resident = await loadBase(runtime, model, config.training, calibration, options.onWeight);
-  const adapted = new Set(plan.layers.map(({ path }) => path));
-  await using engine = await trainingEngine(resident, initialAdapter(plan.layout, config.seed), {
+  const whole = plan.adapter === undefined;
+  // A base that is trained itself is in the parameters.
+  const resident = whole
+    ? residentModel(runtime, model.spec, new Map())
+    : await loadBase(runtime, model, config.training, calibration, options.onWeight);
+  const initial = await firstValues(config, plan, model, whole ? options.onWeight : undefined);
+  const added = await addedRows(model, plan);
+  const trained = (parameters: Float32Array): Adapter => adapterOf(prepared, parameters, added);
+  await using engine = await trainingEngine(resident, initial, {
     layout: plan.layout,
-    adapter: { rank: config.lora.rank, scale: plan.scale, adapts: (path) => adapted.has(path) },
+    ...(whole ? {} : { adapter: plan.adapter! }),
     dropout: config.lora.dropout,
     seed: config.seed,
     optimizer: {
@@ -183,14 +189,21 @@ async function* trainIn(
         return path;
       },
       saveBest: (parameters) =>
-        saveAdapter(folder.adapter, adapterOf(prepared, parameters), adapterNotes(prepared)),
+        whole
+          ? saveModelFolder(
+              folder.model,
+              model,
+              trained(parameters),
+              config.training.saveAs,
+              adapterNotes(prepared),
+            )
+          : saveAdapter(folder.adapter, trained(parameters), adapterNotes(prepared)),
       peakBytes: async () => (await runtime.memory()).peakBytes,
       layout: plan.layout,
       ...(probe === undefined
         ? {}
         : {
-            probe: async (signal) =>
-              probe.replies(adapterOf(prepared, (await engine.state()).parameters), signal),
+            probe: async (signal) => probe.replies(trained((await engine.state()).parameters), signal),
           }),
       ...(checkpoint === undefined ? {} : { resume: { ...checkpoint, history } }),
     },
@@ -214,6 +227,7 @@ function newRun(
       ...(opened.commit === undefined ? {} : { commit: opened.commit }),
       weightsFingerprint: opened.fingerprint,
       textFingerprint: renderer.fingerprint,
+      textSample: textSample(renderer),
     },
   });
 }
@@ -255,29 +269,13 @@ function fingerprintOf({ plan: { config }, data, model }: PreparedRun): string {
   return createHash("sha256").update(JSON.stringify(identity)).digest("hex");
 }
 
-/** The flat vector as the adapter that PEFT reads. */
-export function adapterOf({ plan, model }: PreparedRun, parameters: Float32Array): Adapter {
-  const views = parameterViews(plan.layout, parameters);
-  const shapes = new Map(plan.layout.entries.map(({ name, shape }) => [name, shape]));
-  const tensorOf = (name: string): Tensor<"float32"> => float32(shapes.get(name)!, views.get(name)!);
-  const { lora } = plan.config;
-  return {
-    config: {
-      rank: lora.rank,
-      alpha: lora.alpha,
-      dropout: lora.dropout,
-      rsLora: lora.rsLora,
-      targetModules: [...new Set(plan.layers.map(({ path }) => path.split(".").at(-1)!))],
-      baseModel: model.opened.name,
-      ...(model.opened.revision === undefined ? {} : { baseRevision: model.opened.revision }),
-    },
-    layers: new Map(
-      plan.layers.map(({ path }): [string, LoraPair] => [
-        path,
-        { a: tensorOf(`${path}.lora_A.weight`), b: tensorOf(`${path}.lora_B.weight`), scale: plan.scale },
-      ]),
-    ),
-  };
+/** The flat vector as the adapter that PEFT reads; `added`: rows of a new separator. */
+export function adapterOf(
+  { plan, model }: PreparedRun,
+  parameters: Float32Array,
+  added?: ReadonlyMap<string, TokenRows>,
+): Adapter {
+  return trainedAdapter(plan.config, plan, model, parameters, added);
 }
 
 /** What serving must agree on with training travels with the adapter. */

@@ -1,6 +1,6 @@
 /** A data set and a model → an adapter. */
-export { adaptedLayers } from "./adapted-layers.ts";
-export type { AdaptedLayer } from "./adapted-layers.ts";
+export { adaptedLayers, savedWeights, targetModulesOf } from "./adapted-layers.ts";
+export type { AdaptedLayer, Targets } from "./adapted-layers.ts";
 export { batchSource, validationBatches } from "./batches.ts";
 export type { BatchSourceOptions } from "./batches.ts";
 export { latestCheckpoint, pruneCheckpoints, saveCheckpoint } from "./checkpoint.ts";
@@ -14,6 +14,8 @@ export { trainingLoop } from "./loop.ts";
 export type { BatchSource, LoopOptions, TrainingBatch } from "./loop.ts";
 export { estimateMemory } from "./memory.ts";
 export type { MemoryEstimate, MemoryOptions } from "./memory.ts";
+export { halfTypes, plainNumerics } from "./precision.ts";
+export type { Numerics, Precision } from "./precision.ts";
 export { tensorboardLog } from "./tensorboard.ts";
 export type { TensorboardLog, TensorboardOptions } from "./tensorboard.ts";
 export { watcher } from "./watch.ts";

@@ -9,6 +9,7 @@ import { isAdapterFolder } from "../../model/weights/index.ts";
 import type { Example } from "../../model/text/index.ts";
 import {
   type TrainConfig,
+  isModelFolder,
   isRunFolder,
   readTrainingData,
   resolveConfig,
@@ -154,9 +155,10 @@ async function tunedSystem(
   config: TrainConfig,
   folder: string,
 ): Promise<ModelSystem> {
-  const { adapter } = runFolder(folder);
-  if (!(await isAdapterFolder(adapter))) {
-    throw new UserError(`the run ${folder} has no adapter yet`, {
+  const { adapter, model } = runFolder(folder);
+  const whole = config.method === "full" && (await isModelFolder(model));
+  if (!whole && !(await isAdapterFolder(adapter))) {
+    throw new UserError(`the run ${folder} has no ${config.method === "full" ? "model" : "adapter"} yet`, {
       next: `Go on training with: attune train --resume ${folder}`,
     });
   }
@@ -165,8 +167,7 @@ async function tunedSystem(
   return {
     kind,
     name,
-    model: config.model,
-    adapter,
+    ...(whole ? { model } : { model: config.model, adapter }),
     ...(separator === undefined ? {} : { separator }),
     ...(keepFirstTurns === 0 ? {} : { keepFirstTurns }),
     ...(slidingWindow === undefined ? {} : { slidingWindow }),

@@ -112,7 +112,10 @@ async function train(file: string | undefined, flags: TrainFlags, output: Output
       last = event;
     }
     if (last?.type === "finished" && last.reason === "interrupted") return interruptedExitCode;
-    output.line(`        the adapter is in ${folder}/adapter; talk to it: attune chat ${folder}`);
+    const whole = prepared.plan.adapter === undefined;
+    output.line(
+      `        the ${whole ? `model is in ${folder}/model` : `adapter is in ${folder}/adapter`}; talk to it: attune chat ${folder}`,
+    );
     return 0;
   } catch (error) {
     // Interrupted before the first step: there is nothing to keep.

@@ -129,7 +129,7 @@ function body(facts: ReportFacts, verdict: Verdict): string[] {
     "",
     "## Training",
     "",
-    `- LoRA rank ${s.lora.rank}, alpha ${s.lora.alpha}, dropout ${s.lora.dropout}, on ${markdownText(s.lora.targets === "all-linear" ? "all linear layers" : s.lora.targets.join(", "))}`,
+    `- LoRA rank ${s.lora.rank}, alpha ${s.lora.alpha}, dropout ${s.lora.dropout}, on ${markdownText(s.lora.targets === "all-linear" ? "all linear layers" : [s.lora.targets].flat().join(", "))}`,
     `- AdamW, learning rate ${s.optimizer.learningRate} (${markdownText(s.schedule.kind)}), batch ${s.training.batch} replies, ${s.training.steps === undefined ? `${s.training.epochs} epochs` : `${formatCount(s.training.steps)} steps`}, seed ${s.seed}`,
     ...(curves.found?.trainableParameters === undefined
       ? []

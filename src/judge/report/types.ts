@@ -25,7 +25,7 @@ export interface ReportSettings {
     readonly rank: number;
     readonly alpha: number;
     readonly dropout: number;
-    readonly targets: "all-linear" | readonly string[];
+    readonly targets: string | readonly string[];
     readonly rsLora: boolean;
   };
   readonly training: {

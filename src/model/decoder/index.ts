@@ -11,6 +11,7 @@ export { loadLlmInt8Model } from "./llm-int8.ts";
 export type { LlmInt8Options } from "./llm-int8.ts";
 export { batchInputs, dropoutPrefix, lossGraph, readsSelected } from "./loss-graph.ts";
 export type { AdapterOptions, LossGraphOptions } from "./loss-graph.ts";
+export { configFromSpec } from "./config-from-spec.ts";
 export { specFromConfig } from "./model-spec-config.ts";
 export { specFromGguf } from "./model-spec-gguf.ts";
 export { checkWeights, expectedWeights, linearLayers, parameterCount } from "./model-spec-weights.ts";

@@ -205,7 +205,7 @@ function pictures({ steps, evaluations, finished }: RunCurves): Markup {
 }
 
 function settings({ settings: s, origin }: ReportFacts): Markup {
-  const targets = s.lora.targets === "all-linear" ? "all-linear" : s.lora.targets.join(", ");
+  const targets = typeof s.lora.targets === "string" ? s.lora.targets : s.lora.targets.join(", ");
   const rows: (readonly [Markup, Markup])[] = [
     [both("base model", "基础模型"), given(s.model)],
     [
