@@ -1,5 +1,5 @@
 """Golden training of a tiny model by what PEFT and transformers offer beside plain LoRA: DoRA (with and without dropout),
-modules_to_save, a sliding window, dropout of attention and residuals with given masks.
+modules_to_save, a sliding window.
 
 needs: torch, transformers 5, peft. Model, rows and weights are those of ../parity/llama3.1.json. Writes adapted.json.
 """
@@ -51,25 +51,6 @@ def base_model(kind="llama", **changes):
     return model
 
 
-def given_attention_dropout(model):
-    """transformers calls nn.functional.dropout on the probabilities, layer after layer."""
-    layer = [0]
-    original = torch.nn.functional.dropout
-
-    def dropout(x, p=0.5, training=True, inplace=False):
-        if p == 0 or x.dim() != 4:
-            return original(x, p, training, inplace)
-        path = f"model.layers.{layer[0] % golden['config']['num_hidden_layers']}.self_attn"
-        layer[0] += 1
-        return x * keep(f"{path}.probabilities {row}", x.shape[1:])
-
-    torch.nn.functional.dropout = dropout
-    model.config.attention_dropout = P
-    for one in model.base_model.model.model.layers:
-        one.self_attn.attention_dropout = P
-    return original
-
-
 def train(method):
     global row
     model = base_model("mistral", sliding_window=WINDOW) if method == "window" else base_model()
@@ -87,13 +68,6 @@ def train(method):
         for name, module in model.base_model.model.named_modules():
             if hasattr(module, "lora_dropout"):
                 module.lora_dropout["default"] = GivenDropout(name)
-    if method == "residual":
-        for name, module in model.base_model.model.named_modules():
-            if name.endswith("self_attn"):
-                module.register_forward_hook(lambda m, a, out, name=name: (out[0] * keep(f"{name}.residual {row}", out[0].shape), *out[1:]))
-            if name.endswith("mlp"):
-                module.register_forward_hook(lambda m, a, out, name=name: out * keep(f"{name}.residual {row}", out.shape))
-    original = given_attention_dropout(model) if method == "attention" else torch.nn.functional.dropout
     model.train()
     params = list(trained.values())
     opt = torch.optim.AdamW(params, lr=RATE, weight_decay=DECAY)
@@ -107,7 +81,7 @@ def train(method):
         return (torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="none") * w).sum(), w.sum()
 
     out = dict(losses=[], norms=[])
-    once = method in ("doraDropout", "residual", "attention")
+    once = method == "doraDropout"
     for batch in [[0, 1, 2]] if once else BATCHES:
         parts = [losses(i) for i in batch]
         loss = sum(l for l, _ in parts) / sum(w for _, w in parts)
@@ -120,11 +94,10 @@ def train(method):
         out["losses"].append(loss.item())
     if not once:
         out["parameters"] = {n: encoded(p) for n, p in trained.items()}
-    torch.nn.functional.dropout = original
     return out
 
 
-METHODS = ["dora", "doraDropout", "modules", "window", "residual", "attention"]
+METHODS = ["dora", "doraDropout", "modules", "window"]
 result = dict(rate=RATE, weightDecay=DECAY, maxNorm=MAX_NORM, dropout=P, slidingWindow=WINDOW, batches=BATCHES, **{m: train(m) for m in METHODS})
 json.dump(result, open(f"{HERE}/adapted.json", "w"), separators=(",", ":"))
 print({m: (result[m]["losses"], result[m]["norms"]) for m in METHODS})
