@@ -3,10 +3,14 @@ import type { Runtime } from "../compute/runtime/index.ts";
 import type { ChatModel } from "../model/index.ts";
 import {
   type FrozenBase,
+  type ModelSpec,
+  type HalfBase,
   type ResidentModel,
   type Sequence,
   frozenBytes,
+  linearPaths,
   loadFrozenModel,
+  loadHalfModel,
   loadLlmInt8Model,
   loadResidentModel,
   quantisedModel,
@@ -17,21 +21,33 @@ import type { TrainConfig } from "./schema.ts";
 
 type Training = Pick<TrainConfig["training"], "base" | "backward" | "blockSize">;
 
-/** Refuses what no base in fewer bits can do; the rest is refused by what counts its bytes. */
-export function checkBase(config: {
-  readonly training: Training;
-  readonly lora: { readonly dora?: boolean };
-  readonly method?: string;
-}): void {
-  const { base } = config.training;
-  const plain = base === "float32" && backwardOf(config.training) === "float32";
-  if (plain) return;
-  const name = base === "float32" ? "training.backward is int8" : `training.base is ${base}`;
-  const next = "Set training.base to float32 and leave training.backward out.";
-  if (config.method !== undefined && config.method !== "lora")
-    throw new UserError(`${name}, but the method ${config.method} trains the base itself`, { next });
-  if (config.lora.dora === true)
-    throw new UserError(`${name}, but lora.dora reads the base's rows as float32`, { next });
+/** Refuses what no base in fewer bits can do; what its blocks cannot hold is refused where bytes are counted. */
+export function checkBase(
+  config: {
+    readonly training: Training;
+    readonly lora: { readonly dora?: boolean; readonly modulesToSave?: readonly string[] };
+    readonly method?: string;
+  },
+  spec: ModelSpec,
+): void {
+  const { training, lora, method = "lora" } = config;
+  if (training.base === "float32" && backwardOf(training) === "float32") return;
+  const linear = [...linearPaths(spec)];
+  const saved = lora.modulesToSave?.find((end) => linear.some((path) => path.endsWith(end)));
+  const conflict =
+    method !== "lora"
+      ? `the method ${method} trains the base itself`
+      : lora.dora === true
+        ? "lora.dora reads the base's rows as float32"
+        : saved === undefined
+          ? undefined
+          : `lora.modulesToSave trains the base's own ${saved}`;
+  if (conflict === undefined) return;
+  const name =
+    training.base === "float32" ? "training.backward is int8" : `training.base is ${training.base}`;
+  throw new UserError(`${name}, but ${conflict}`, {
+    next: "Set training.base to float32 and leave training.backward out.",
+  });
 }
 
 /** An int8 base has its products in 8 bits both ways unless told otherwise; every other one is exact backward. */
@@ -54,15 +70,20 @@ export function baseBytes(
   return { weightBytes: weights, scratchBytes: scratch };
 }
 
-/** `calibration`: the batch that shows how loud each channel is, for the 8-bit bases. */
+/**
+ * `calibration`: the batch that shows how loud each channel is, for the 8-bit bases. `halves`: mixed precision over a
+ * float32 base.
+ */
 export async function loadBase(
   runtime: Runtime,
   { spec, store }: Pick<ChatModel, "spec" | "store">,
   training: Training,
   calibration: () => readonly Sequence[],
   onWeight?: (done: number, total: number) => void,
+  halves?: HalfBase,
 ): Promise<ResidentModel> {
   const { base, blockSize } = training;
+  if (halves !== undefined) return loadHalfModel(runtime, spec, store, halves, onWeight);
   const backward = backwardOf(training);
   if (base === "int8") {
     const loaded = await loadResidentModel(runtime, spec, store, onWeight);

@@ -40,7 +40,7 @@ function fitInFewerBits(
   const config = { ...plan.config, training: { ...plan.config.training, base: "nf4" as const } };
   if (plan.config.training.base !== "float32") return undefined;
   try {
-    checkBase(config);
+    checkBase(config, model.spec);
     const sizes = { ...plan.sizes, ...baseBytes(model, config.training) };
     const found = nearestFit(model.spec, sizes, config.training.microTokens, availableBytes);
     return found === undefined ? undefined : { ...found, settings: ["training.base=nf4", ...found.settings] };

@@ -66,7 +66,7 @@ export interface SetSummary {
 /** Renders and folds the data, lays out the parameters, counts steps and memory. */
 export function planTraining(config: TrainConfig, model: ChatModel, data: TrainingData): TrainPlan {
   const { spec, renderer } = model;
-  checkBase(config);
+  checkBase(config, spec);
   const maxLength = Math.min(config.training.maxLength ?? 1024, spec.contextLength);
   const encode = (
     examples: TrainingData["training"],
