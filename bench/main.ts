@@ -4,6 +4,7 @@ import { UserError } from "../src/util/index.ts";
 import { curveCommand } from "./curve.ts";
 import { decodeCommand } from "./decode.ts";
 import { evaluateBatchingCommand } from "./evaluate-batching.ts";
+import { memoryCommand } from "./memory.ts";
 import { modesCommand } from "./modes.ts";
 import { sevenBCommand } from "./seven-b.ts";
 import { trainStepCommand } from "./train-step.ts";
@@ -15,6 +16,7 @@ const program = new Command("bench")
   .addCommand(trainStepCommand())
   .addCommand(curveCommand())
   .addCommand(decodeCommand())
+  .addCommand(memoryCommand())
   .addCommand(modesCommand())
   .addCommand(sevenBCommand())
   .addCommand(evaluateBatchingCommand())

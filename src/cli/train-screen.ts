@@ -1,5 +1,5 @@
 /** A training run on the screen: a live block on a terminal, plain lines in a pipe, JSON lines on demand. */
-import type { PreparedRun } from "../project/index.ts";
+import { type PreparedRun, numericsNote } from "../project/index.ts";
 import type { RunEvent } from "../train/index.ts";
 import { formatBytes, formatCount, formatDuration, formatPercent } from "../util/index.ts";
 import { type Output, bar, bold, cyan, dim, green, sparkline, yellow } from "./terminal.ts";
@@ -49,6 +49,8 @@ export function describePlan({ plan, model, data }: PreparedRun, folder: string,
     "run",
     `${formatCount(summary.steps)} steps of ${config.training.batch} replies, ${formatCount(summary.stepsPerEpoch)} an epoch; about ${formatBytes(memory.totalBytes)} of memory`,
   );
+  const note = numericsNote(config);
+  if (note !== undefined) row("", note);
   row(
     "",
     `a checkpoint takes ${formatBytes(summary.checkpointBytes)}; ${config.checkpoint.keep} and the best are kept`,
@@ -128,6 +130,13 @@ export function trainingScreen(
         );
         return;
       }
+      case "skipped":
+        output.line(
+          dim(
+            `step ${event.step} skipped: its gradient overflows float16 (${event.skippedSteps} so far); loss scale now ${event.lossScale}`,
+          ),
+        );
+        return;
       case "warning":
         output.line(yellow(`warning: ${event.message}`));
         return;

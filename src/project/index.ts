@@ -33,3 +33,4 @@ export { cacheBytes, fitPrompt, startResponder } from "./responder.ts";
 export type { FittedPrompt, Responder, ResponderOptions } from "./responder.ts";
 export { resumeRules, safeChanges, settingChanges } from "./resume-settings.ts";
 export type { SettingChange, SettingKey } from "./resume-settings.ts";
+export { numericsNote, numericsOf } from "./numerics.ts";

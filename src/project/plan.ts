@@ -21,6 +21,7 @@ import {
   validationBatches,
 } from "../train/index.ts";
 import { baseBytes, checkBase } from "./base-model.ts";
+import { numericsOf } from "./numerics.ts";
 import type { TrainConfig } from "./schema.ts";
 import { trainedParts } from "./trained-parts.ts";
 import type { TrainingData } from "./training-data.ts";
@@ -67,6 +68,7 @@ export interface SetSummary {
 export function planTraining(config: TrainConfig, model: ChatModel, data: TrainingData): TrainPlan {
   const { spec, renderer } = model;
   checkBase(config, spec);
+  numericsOf(config);
   const maxLength = Math.min(config.training.maxLength ?? 1024, spec.contextLength);
   const encode = (
     examples: TrainingData["training"],
@@ -99,6 +101,7 @@ export function planTraining(config: TrainConfig, model: ChatModel, data: Traini
     longest,
     lossChunks: chunks.lossChunks,
     recompute: config.training.checkpointing,
+    activations: config.training.activations,
     ...baseBytes(model, config.training),
     allTokens,
   };

@@ -101,6 +101,8 @@ export const resumeRules: { readonly [K in SettingKey]: Rule } = {
   "training.blockSize": update,
   "training.neftune": update,
   "training.saveAs": safe,
+  "training.precision": update,
+  "training.activations": update,
   "training.checkpointing": safe,
   "optimizer.learningRate": update,
   "optimizer.weightDecay": update,

@@ -122,6 +122,14 @@ export const trainConfigSchema = z.strictObject({
         .enum(["float32", "bfloat16"])
         .default("float32")
         .describe("how a whole model is saved, by the method full"),
+      precision: z
+        .enum(["float32", "fp16", "bf16"])
+        .default("float32")
+        .describe("format of matrix products; norms, softmax, loss and the adapter stay float32"),
+      activations: z
+        .enum(["float32", "float16"])
+        .default("float32")
+        .describe("how values are kept for the backward pass"),
       checkpointing: z
         .enum(["none", "attention", "blocks"])
         .default("none")

@@ -10,6 +10,8 @@ import { type Adapter, type TokenRows, saveAdapter } from "../model/weights/inde
 import {
   type Checkpoint,
   type RunEvent,
+  halfTypes,
+  scalerDefaults,
   type TensorboardLog,
   loraPlusFactors,
   pruneCheckpoints,
@@ -23,6 +25,7 @@ import { loadBase } from "./base-model.ts";
 import { saveModelFolder } from "./model-folder.ts";
 import { type TrainPlan, planTraining } from "./plan.ts";
 import { type Probe, probePrompts, replyProbe } from "./probe.ts";
+import { needsPlainLayers, numericsOf } from "./numerics.ts";
 import { leafKeys } from "./resolve.ts";
 import { fixedSettings } from "./resume-settings.ts";
 import { existingRun, resumeRun } from "./resume.ts";
@@ -137,10 +140,16 @@ async function* trainIn(
   await using runtime = await onnxRuntime({ provider, ...(threads === undefined ? {} : { threads }) });
   const calibration = () => plan.training.batch(0).microBatches[0]!;
   const whole = plan.adapter === undefined;
+  const numerics = numericsOf(config);
+  const { precision, products } = numerics;
+  const halves =
+    precision === "float32"
+      ? undefined
+      : { half: halfTypes[precision], products, plain: needsPlainLayers(config) };
   // A base that is trained itself is in the parameters.
   const resident = whole
     ? residentModel(runtime, model.spec, new Map())
-    : await loadBase(runtime, model, config.training, calibration, options.onWeight);
+    : await loadBase(runtime, model, config.training, calibration, options.onWeight, halves);
   const initial = await firstValues(config, plan, model, whole ? options.onWeight : undefined);
   const added = await addedRows(model, plan);
   const trained = (parameters: Float32Array): Adapter => adapterOf(prepared, parameters, added);
@@ -163,6 +172,7 @@ async function* trainIn(
           rateFactors: loraPlusFactors(plan.layout.entries, plan.layout.size, config.optimizer.loraPlusRatio),
         }),
     base: config.training.base === "int8" ? "int8" : "float32",
+    numerics,
   });
   await using probe = probeOf(prepared, resident, options.notice ?? (() => {}));
   const history = checkpoint === undefined ? [] : await readEvents(folder.path);
@@ -176,6 +186,7 @@ async function* trainIn(
       weightDecay: config.optimizer.weightDecay,
       maxNorm: config.optimizer.clipNorm,
       schedule: { kind: config.schedule.kind, warmupSteps: plan.warmupSteps, totalSteps: plan.steps },
+      ...(precision === "fp16" ? { lossScaling: scalerDefaults } : {}),
       evaluateEvery: plan.evaluateEvery,
       patience: config.evaluation,
       checkpointEvery: plan.checkpointEvery,
@@ -246,7 +257,8 @@ function probeOf(
 ): Probe | undefined {
   const { config } = plan;
   if (config.evaluation.probes === 0 || data.validation.length === 0) return undefined;
-  if (config.training.base !== "float32") {
+  const { base, precision } = config.training;
+  if (base !== "float32" || (precision === "fp16" && resident.frozen !== undefined)) {
     notice("no sample replies are shown: a base in fewer bits trains, but does not generate");
     return undefined;
   }

@@ -21,6 +21,10 @@ const progressSchema = z.object({
   /** Validation loss before training, where it was measured. */
   before: z.number().optional(),
   best: z.object({ loss: z.number(), step: z.int(), stale: z.int() }).optional(),
+  /** Of dynamic loss scaling, where products are in float16. */
+  scaler: z
+    .object({ scale: z.number().gt(0), goodSteps: z.int().min(0), skipped: z.int().min(0) })
+    .optional(),
   /** The step of the last evaluation; -1 before the first. One that is due at this step may have been interrupted. */
   evaluatedAt: z.int().min(-1),
   /** Events told before this checkpoint's own: a resumed run goes on after them. */

@@ -30,6 +30,21 @@ export type RunEvent =
       /** Most bytes the process has had resident. */
       readonly peakBytes: number;
       readonly seconds: number;
+      /** Of this step, and steps skipped so far; with dynamic loss scaling alone. */
+      readonly lossScale?: number;
+      readonly skippedSteps?: number;
+    }
+  | {
+      /** A step whose gradient overflowed float16: counted, its batch gone by, nothing updated. */
+      readonly type: "skipped";
+      readonly step: number;
+      /** Of the next step. */
+      readonly lossScale: number;
+      /** In the whole run. */
+      readonly skippedSteps: number;
+      readonly tokens: number;
+      readonly peakBytes: number;
+      readonly seconds: number;
     }
   | {
       readonly type: "gradients";

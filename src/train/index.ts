@@ -9,6 +9,8 @@ export { chunksFor, loraParameters, trainingEngine } from "./engine.ts";
 export type { EngineOptions, TrainedState, TrainingEngine, UpdateOptions } from "./engine.ts";
 export { withoutTimes } from "./events.ts";
 export type { ProbeReply, RunEvent, StopReason } from "./events.ts";
+export { scalerDefaults } from "./loss-scaler.ts";
+export type { ScalerOptions, ScalerState } from "./loss-scaler.ts";
 export { initialAdapter } from "./initialise.ts";
 export { trainingLoop } from "./loop.ts";
 export type { BatchSource, LoopOptions, TrainingBatch } from "./loop.ts";

@@ -4,6 +4,7 @@ import { type Schedule, scheduleFactor } from "../compute/optim/index.ts";
 import type { ParameterLayout } from "../model/nn/index.ts";
 import { CancelledError, UserError } from "../util/index.ts";
 import type { Progress } from "./checkpoint.ts";
+import { type ScalerOptions, firstScale, nextScale } from "./loss-scaler.ts";
 import { type BestSoFar, type Patience, judge } from "./early-stopping.ts";
 import type { TrainedState, TrainingEngine } from "./engine.ts";
 import type { ProbeReply, RunEvent, StopReason } from "./events.ts";
@@ -36,6 +37,8 @@ export interface LoopOptions {
   readonly weightDecay: number;
   readonly maxNorm: number;
   readonly schedule: Schedule;
+  /** Dynamic loss scaling, for float16 products; a step whose gradient overflows is skipped. */
+  readonly lossScaling?: ScalerOptions;
   /** Steps between evaluations. */
   readonly evaluateEvery: number;
   readonly patience: Patience;
@@ -73,6 +76,8 @@ export async function* trainingLoop(
   const { engine, training, validation } = options;
   const began = performance.now();
   const since = (from: number): number => (performance.now() - from) / 1000;
+  const { lossScaling } = options;
+  let scaler = options.resume?.progress.scaler ?? (lossScaling && firstScale(lossScaling));
   let { step, draws, before, best, evaluatedAt, events } = options.resume?.progress ?? {
     step: 0,
     draws: 0,
@@ -96,6 +101,7 @@ export async function* trainingLoop(
     evaluatedAt,
     ...(before === undefined ? {} : { before }),
     ...(best === undefined ? {} : { best }),
+    ...(scaler === undefined ? {} : { scaler }),
   });
   const watch = watcher({ clipNorm: options.maxNorm });
   for (const event of options.resume?.history ?? []) watch(event);
@@ -200,22 +206,29 @@ export async function* trainingLoop(
     // Counted when the whole step is done: an interrupted one draws the same masks again.
     let nextDraws = draws;
     for (const microBatch of batch.microBatches) {
-      loss += await engine.accumulate(microBatch, 1 / batch.weight, nextDraws++, signal);
+      loss += await engine.accumulate(microBatch, 1 / batch.weight, nextDraws++, signal, scaler?.scale);
     }
-    if (!Number.isFinite(loss)) throw divergedError(`loss of step ${step + 1}`, loss);
+    if (scaler === undefined && !Number.isFinite(loss)) throw divergedError(`loss of step ${step + 1}`, loss);
     const { layout } = options;
     const next = step + 1;
     const showGradients =
       layout !== undefined && (next === options.steps || next % options.evaluateEvery === 0);
-    const norms = showGradients ? layerNorms(layout, await engine.gradient()) : undefined;
+    const scale = scaler?.scale ?? 1;
+    const norms = showGradients ? layerNorms(layout, unscaled(await engine.gradient(), scale)) : undefined;
     const learningRate = options.learningRate * scheduleFactor(options.schedule, step);
     const gradientNorm = await engine.update({
       learningRate,
       weightDecay: options.weightDecay,
       maxNorm: options.maxNorm,
-      update: step + 1,
+      // A skipped step was no update: AdamW's bias correction does not count it.
+      update: step + 1 - (scaler?.skipped ?? 0),
+      gradientScale: scale,
     });
-    if (!Number.isFinite(gradientNorm))
+    // The guarded update answers NaN when it was skipped.
+    const skipped = scaler !== undefined && Number.isNaN(gradientNorm);
+    if (scaler !== undefined) scaler = nextScale(scaler, !skipped, lossScaling!);
+    if (skipped && scaler!.scale < LEAST_SCALE) throw overflowError(next, loss);
+    if (!skipped && !Number.isFinite(gradientNorm))
       throw divergedError(`gradient norm of step ${step + 1}`, gradientNorm);
     draws = nextDraws;
     step += 1;
@@ -223,6 +236,18 @@ export async function* trainingLoop(
     const peakBytes = await options.peakBytes();
     computedTokens += batch.tokens;
     stepSeconds += seconds;
+    if (skipped) {
+      yield* tell({
+        type: "skipped",
+        step,
+        lossScale: scaler!.scale,
+        skippedSteps: scaler!.skipped,
+        tokens: batch.tokens,
+        peakBytes,
+        seconds,
+      });
+      return;
+    }
     yield* tell({
       type: "step",
       step,
@@ -235,9 +260,24 @@ export async function* trainingLoop(
       supervisedTokens: batch.supervisedTokens,
       peakBytes,
       seconds,
+      ...(scaler === undefined ? {} : { lossScale: scale, skippedSteps: scaler.skipped }),
     });
     if (norms !== undefined) yield* tell({ type: "gradients", step, norms });
   }
+}
+
+/** A loss scale below this has been halved 30 times: it is not the scale that overflows. */
+const LEAST_SCALE = 2 ** -14;
+
+function unscaled(gradient: Float32Array, scale: number): Float32Array {
+  return scale === 1 ? gradient : gradient.map((value) => value / scale);
+}
+
+function overflowError(step: number, loss: number): UserError {
+  return new UserError(
+    `step ${step} and those before it overflow float16 however small the loss scale (loss ${loss})`,
+    { next: "Start a new run with training.precision bf16 or float32." },
+  );
 }
 
 function isAbort(error: unknown, signal: AbortSignal): boolean {

@@ -20,6 +20,8 @@ export interface MemoryOptions {
   readonly longest: number;
   readonly lossChunks: number;
   readonly recompute: Recompute;
+  /** How values are kept between forward and backward; absent: float32. */
+  readonly activations?: "float32" | "float16";
   /** Of the weights as they are held; absent: float32. */
   readonly weightBytes?: number;
   /** Of a layer's weights that are formed anew for each product. */
@@ -37,7 +39,11 @@ export function estimateMemory(spec: ModelSpec, options: MemoryOptions): MemoryE
   const keptAttentions = options.recompute === "none" ? layers : 1;
   const kept = options.recompute === "blocks" ? 4 * D * tokens * layers : 0;
   const { weightBytes = 4 * parameterCount(spec), scratchBytes = 0 } = options;
-  const activationBytes = 4 * (perToken * tokens * keptLayers + probabilities * keptAttentions) + kept;
+  const halved = options.activations === "float16";
+  // The residual stream, 2 D, stays float32.
+  const bytesAToken = halved ? 2 * perToken + 4 * D : 4 * perToken;
+  const activationBytes =
+    bytesAToken * tokens * keptLayers + (halved ? 2 : 4) * probabilities * keptAttentions + kept;
   const vocabularyBytes = 3 * 4 * V * Math.ceil(tokens / options.lossChunks);
   const optimizerBytes = 6 * 4 * options.trainable;
   const runtimeBytes = 300e6;

@@ -68,7 +68,10 @@ export function summariesOf(event: RunEvent): readonly SummaryValue[] {
         scalar("gradient_norm", event.gradientNorm),
         scalar("tokens_per_second", event.seconds > 0 ? event.tokens / event.seconds : 0),
         scalar("memory/peak_bytes", event.peakBytes),
+        ...(event.lossScale === undefined ? [] : [scalar("loss_scale", event.lossScale)]),
       ];
+    case "skipped":
+      return [scalar("loss_scale", event.lossScale), scalar("skipped_steps", event.skippedSteps)];
     case "evaluation":
       return [scalar("loss/validation", event.validationLoss)];
     case "gradients":

@@ -1,0 +1,42 @@
+/** Mixed precision as a configuration asks for it, as far as the provider has it, and what it gains there. */
+import type { Numerics } from "../train/index.ts";
+import { UserError } from "../util/index.ts";
+import type { TrainConfig } from "./schema.ts";
+
+type Config = Pick<TrainConfig, "runtime" | "training" | "lora" | "method">;
+
+/** Providers whose graphs may hold bfloat16 products; of the others none has kernels for it. */
+const withBfloat16: ReadonlySet<string> = new Set(["cpu", "cuda"]);
+
+/** What cannot be is a `UserError`. */
+export function numericsOf({ runtime: { provider }, training }: Config): Numerics {
+  const { precision, activations, base, backward } = training;
+  if (precision === "bf16" && !withBfloat16.has(provider)) {
+    throw new UserError(`training.precision is bf16, but ${provider} has no bfloat16 products`, {
+      next: "Set training.precision to fp16, or runtime.provider to cpu or cuda.",
+    });
+  }
+  if (precision !== "float32" && (base !== "float32" || backward === "int8")) {
+    const other = base === "float32" ? "training.backward is int8" : `training.base is ${base}`;
+    throw new UserError(`training.precision is ${precision}, but ${other}`, {
+      next: "Leave one of them out: a base in fewer bits has its own products.",
+    });
+  }
+  // onnxruntime's CPU provider on x64 runs float16 products as float32 ones between casts, and has none in bfloat16.
+  return { precision, activations, products: provider === "cpu" ? "rounded" : "native" };
+}
+
+/** Layers that must stay float32 inputs: DoRA reads their rows, saved modules train them. */
+export function needsPlainLayers({ lora }: Config): boolean {
+  return lora.dora || lora.modulesToSave.length > 0;
+}
+
+/** What to expect, for the plan; nothing to say of float32. */
+export function numericsNote({ runtime: { provider }, training }: Config): string | undefined {
+  const { precision, activations } = training;
+  if (precision !== "float32" && provider === "cpu") {
+    return `precision ${precision}: on the CPU products stay float32 with rounded operands, which ${precision === "fp16" ? "saves memory" : "saves nothing"} and is slower than float32`;
+  }
+  if (precision !== "float32") return `precision ${precision}, products on ${provider}`;
+  return activations === "float16" ? "activations are kept in float16: less memory, more time" : undefined;
+}
