@@ -137,6 +137,12 @@ export function trainingScreen(
           ),
         );
         return;
+      case "probe":
+        for (const { prompt, reply } of event.replies) {
+          output.line(dim(`        customer: ${oneLine(prompt)}`));
+          output.line(`        model:    ${oneLine(reply)}`);
+        }
+        return;
       case "warning":
         output.line(yellow(`warning: ${event.message}`));
         return;
@@ -171,6 +177,13 @@ function rate(steps: readonly Step[]): number {
 
 function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/** Text of a model or of the data as a short line: no line breaks, nothing that a terminal would obey. */
+function oneLine(text: string): string {
+  const line = text.replaceAll(/[\s\p{Cc}\p{Cf}]+/gu, " ").trim();
+  const characters = Array.from(line);
+  return characters.length > 200 ? `${characters.slice(0, 199).join("")}…` : line;
 }
 
 /** JSON knows no NaN: what was not measured is null. */
