@@ -117,3 +117,20 @@ test(
     expect(await outcome(folder)).toEqual(whole);
   },
 );
+
+test("so does a run in fp16, its loss scale and skipped steps included", { timeout: 600_000 }, async () => {
+  const mixed = { ...config, training: { ...config.training, precision: "fp16" as const } };
+  await run({ config: mixed, folder: join(scratch, "fp16 whole"), resume: false });
+  const want = await outcome(join(scratch, "fp16 whole"));
+  expect(want.events).not.toEqual(whole.events);
+  expect(want.events).toContainEqual(
+    expect.objectContaining({ type: "step", lossScale: expect.any(Number) }),
+  );
+  const folder = join(scratch, "fp16 killed");
+  for (const killAfterOperations of [Math.ceil(operations * 0.4), Math.ceil(operations * 0.3)]) {
+    const resume = await isRunFolder(folder);
+    expect((await run({ config: mixed, folder, resume, killAfterOperations })).signal).toBe("SIGKILL");
+  }
+  await run({ config: mixed, folder, resume: true });
+  expect(await outcome(folder)).toEqual(want);
+});

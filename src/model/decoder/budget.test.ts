@@ -131,3 +131,13 @@ test("the step by op", () => {
     }
   `);
 });
+
+test("no value has a row of the vocabulary for more than a chunk of the supervised tokens", () => {
+  const { nodes } = stepGraph(2, { lossChunks: 4 });
+  const wide = nodes
+    .flatMap(({ outputs }) => outputs)
+    .filter(({ shape }) => shape.length > 1 && shape.includes(49152))
+    .map(({ shape }) => shape.join(" × "));
+  // R is 4·Q: the chunks' logits and probabilities, and nothing of [T, V], [R, V] or [V, D].
+  expect([...new Set(wide)]).toEqual(["Q × 49152"]);
+});
