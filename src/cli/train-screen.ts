@@ -1,4 +1,5 @@
 /** A training run on the screen: a live block on a terminal, plain lines in a pipe, JSON lines on demand. */
+import { parameterCount } from "../model/decoder/index.ts";
 import { type PreparedRun, numericsNote } from "../project/index.ts";
 import type { RunEvent } from "../train/index.ts";
 import { formatBytes, formatCount, formatDuration, formatPercent } from "../util/index.ts";
@@ -15,7 +16,7 @@ export function describePlan({ plan, model, data }: PreparedRun, folder: string,
   const { lora } = config;
   const kinds = new Set(layers.map(({ path }) => path.split(".").at(-1)!));
   const row = (name: string, text: string): void => output.line(`${bold(name.padEnd(8))}${text}`);
-  row("model", `${model.opened.name}, ${formatCount(totalParameters - trainableParameters)} parameters`);
+  row("model", `${model.opened.name}, ${formatCount(parameterCount(model.spec))} parameters`);
   if (config.method === "full") row("method", `every weight is trained, saved in ${config.training.saveAs}`);
   else
     row(
