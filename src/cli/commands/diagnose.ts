@@ -1,6 +1,7 @@
 /** `attune diagnose`: what is wrong with a run, with evidence, and the change that mends it. */
 import { join } from "node:path";
 import { Command, Option } from "commander";
+import { z } from "zod";
 import { diagnose, detectors, evaluationItems, repliesOf, sampleItems } from "../../judge/index.ts";
 import type { Finding, ModelSystem } from "../../judge/index.ts";
 import { SPLITS } from "../../data/index.ts";
@@ -56,7 +57,7 @@ export async function diagnoseRun(
   const items = sampleItems(evaluationItems(data.examples, repliesOf(run.training)), flags.limit, flags.seed);
   const [system] = await systemsOf(["adapter"], folder, run);
   const { model } = await readRunManifest(folder);
-  const trainedText = (model as { readonly textFingerprint?: unknown } | null)?.textFingerprint;
+  const trainedText = trainedTextSchema.safeParse(model);
   const interrupt = interruptSignal(() =>
     output.notice("Stopping. What is done is kept: the same command goes on."),
   );
@@ -72,7 +73,10 @@ export async function diagnoseRun(
       items,
       evaluation,
       evaluationFolder,
-      trainedText: typeof trainedText === "string" ? trainedText : "",
+      trainedText: {
+        fingerprint: trainedText.data?.textFingerprint ?? "",
+        ...(trainedText.data?.textSample === undefined ? {} : { sample: trainedText.data.textSample }),
+      },
       batch: flags.batch,
       ...(flags.threads === undefined ? {} : { threads: flags.threads }),
       onProgress: (phase, done, total) => {
@@ -89,6 +93,11 @@ export async function diagnoseRun(
     interrupt.dispose();
   }
 }
+
+const trainedTextSchema = z.object({
+  textFingerprint: z.string().optional(),
+  textSample: z.string().max(10_000).optional(),
+});
 
 function findingLines(run: string, findings: readonly Finding[]): string[] {
   if (findings.length === 0) {

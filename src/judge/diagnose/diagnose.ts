@@ -16,7 +16,7 @@ import {
 import { writeFindings } from "./findings.ts";
 import { curvesOf } from "./helpers.ts";
 import { ownHistory } from "./own-history.ts";
-import { checkText } from "./text-check.ts";
+import { type TrainedText, checkText } from "./text-check.ts";
 import type { CurveEvent, Diagnosed, Finding, RunSettings, TrainingSample } from "./types.ts";
 
 export interface DiagnoseOptions {
@@ -33,8 +33,8 @@ export interface DiagnoseOptions {
   readonly items: readonly EvaluationItem[];
   readonly evaluation: Evaluation;
   readonly evaluationFolder: string;
-  /** Fingerprint of template and tokens that the run wrote down. */
-  readonly trainedText: string;
+  /** Template and tokens as the run wrote them down. */
+  readonly trainedText: TrainedText;
   readonly batch: number;
   readonly threads?: number;
   readonly onProgress?: (phase: string, done: number, total: number) => void;

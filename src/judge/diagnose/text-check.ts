@@ -1,14 +1,19 @@
 /** Whether prompts are what stood before the replies in training, token by token. */
-import type { ConversationRenderer, Example } from "../../model/text/index.ts";
+import { type ConversationRenderer, type Example, textSample } from "../../model/text/index.ts";
 import type { TextCheck } from "./types.ts";
 
 const most = 40;
 
-/** `trained` is the fingerprint that the run wrote down; empty where it wrote none. */
+/** What the run wrote down: a fingerprint, empty where there is none, and a sample of the text. */
+export interface TrainedText {
+  readonly fingerprint: string;
+  readonly sample?: string;
+}
+
 export function checkText(
   renderer: ConversationRenderer,
   examples: readonly Example[],
-  trained: string,
+  trained: TrainedText,
   defaultTemplate: boolean,
 ): TextCheck {
   const differing: { trained: string; prompt: string }[] = [];
@@ -33,5 +38,14 @@ export function checkText(
     if (before.length === prompt.length && before.every((id, i) => id === prompt[i])) continue;
     differing.push({ trained: shown(before.slice(-60)), prompt: shown(prompt.slice(-60)) });
   }
-  return { trained, now: renderer.fingerprint, defaultTemplate, differing, compared };
+  return {
+    trained: trained.fingerprint,
+    now: renderer.fingerprint,
+    defaultTemplate,
+    ...(trained.sample === undefined
+      ? {}
+      : { sample: { trained: trained.sample, now: textSample(renderer) } }),
+    differing,
+    compared,
+  };
 }

@@ -13,17 +13,19 @@ export interface RunSettings {
   readonly lora: {
     readonly rank: number;
     readonly dropout: number;
-    readonly targets: "all-linear" | readonly string[];
+    readonly targets: string | readonly string[];
   };
   readonly training: {
     readonly epochs: number;
     readonly steps?: number | undefined;
     readonly batch: number;
     readonly maxLength?: number | undefined;
+    readonly slidingWindow?: number | undefined;
   };
+  readonly data: { readonly longShare?: number | undefined };
   readonly optimizer: { readonly learningRate: number; readonly clipNorm: number };
   readonly evaluation: { readonly every?: number | undefined; readonly patience: number };
-  readonly template: { readonly separator?: string | undefined };
+  readonly template: { readonly separator?: string | undefined; readonly keepFirstTurns: number };
 }
 
 /** What a run told while it trained; its events fit. */
@@ -73,6 +75,8 @@ export interface TextCheck {
   readonly trained: string;
   readonly now: string;
   readonly defaultTemplate: boolean;
+  /** A short conversation as it was written in training, where the run kept it, and as it is written now. */
+  readonly sample?: { readonly trained: string; readonly now: string };
   /** Conversations whose prompt is not what stood before the reply in training. */
   readonly differing: readonly { readonly trained: string; readonly prompt: string }[];
   readonly compared: number;

@@ -5,6 +5,7 @@ export {
   depthGroup,
   depthGroups,
   evaluationItems,
+  lengthGroup,
   normalReply,
   repliesOf,
   sampleItems,

@@ -16,6 +16,7 @@ export type {
   RenderedSequence,
   RendererOptions,
 } from "./render.ts";
+export { textSample } from "./sample.ts";
 export { tokenizerFiles } from "./save-tokenizer.ts";
 export type { TokenizerFiles } from "./save-tokenizer.ts";
 export type { DecodeOptions, StreamDecoder } from "./token-bytes.ts";

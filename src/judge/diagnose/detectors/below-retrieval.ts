@@ -1,7 +1,7 @@
 /** Looking up the nearest training reply does better than the model. */
+import { metricChart, normalReply } from "../../evaluate/index.ts";
 import { clamp, examplesOf, trainingTimes } from "../helpers.ts";
 import type { Detector } from "../types.ts";
-import { metricChart } from "../../evaluate/index.ts";
 
 export const belowRetrieval: Detector = {
   id: "below-retrieval",
@@ -32,7 +32,7 @@ export const belowRetrieval: Detector = {
         },
       ],
       picture: metricChart(evaluation, "bleu4"),
-      examples: examplesOf(tuned),
+      examples: examplesOf(tuned.filter((one) => normalReply(one.prediction) !== normalReply(one.reference))),
       confidence: clamp(0.6 + (theirs.score - mine.score) / 50, 0, 0.97),
       severity: "medium",
       remedy: {

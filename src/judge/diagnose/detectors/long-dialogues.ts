@@ -73,7 +73,6 @@ export const longDialogues: Detector = {
       if (recall.share < 0.5) score += 0.35;
     }
     if (score < 0.3) return undefined;
-    const { separator } = run.settings.template;
     return {
       title: {
         en: "Long dialogues fail: replies get worse as a dialogue goes on",
@@ -91,18 +90,39 @@ export const longDialogues: Detector = {
       severity: score > 0.7 ? "high" : "medium",
       remedy: {
         text: {
-          en: "Mark turns by a separator, leave room for whole dialogues, and give long dialogues a larger share when preparing the data. When prompts must be cut, keep the first turns too.",
-          zh: "用分隔符标记轮次，为完整对话留出长度，并在准备数据时提高长对话的比例；必须截断时保留最初几轮。",
+          en: "Mark turns by a separator, leave room for whole dialogues, and repeat long ones in training. Where early facts are lost, keep the first turns when older ones must go; where replies only get worse with length, let the layers see a window.",
+          zh: "用分隔符标记轮次，为完整对话留出长度，并在训练中重复长对话。若丢失早期信息，截断时保留最初几轮；若只是越长越差，则使用滑动窗口注意力。",
         },
-        set: [
-          ...(separator === undefined ? ["template.separator=<sep>"] : []),
-          `training.maxLength=${Math.max(2048, (run.settings.training.maxLength ?? 1024) * 2)}`,
-        ],
+        set: remedyOf(run, recall !== undefined && recall.share < 0.5),
         commands: ["attune data prepare DATA --out data/long"],
       },
     };
   },
 };
+
+/** Tokens within which a small model answers well; a window of so many keeps longer dialogues like those it knows. */
+const window = 512;
+
+/** Each of the four remedies where it is not in place already. */
+function remedyOf({ settings, tuned }: Diagnosed, forgets: boolean): string[] {
+  const { template, training, data } = settings;
+  const trained = training.maxLength ?? 1024;
+  const longest = Math.max(0, ...tuned.map(({ prompt_tokens, tokens }) => prompt_tokens + tokens));
+  const long = tuned.filter(({ depth }) => depth > 5).length / Math.max(1, tuned.length);
+  return [
+    ...(template.separator === undefined ? ["template.separator=<sep>"] : []),
+    ...(longest > trained ? [`training.maxLength=${2 ** Math.ceil(Math.log2(longest))}`] : []),
+    ...(data.longShare === undefined && long < 0.3 ? ["data.longShare=0.3"] : []),
+    // A window would hide the very turns whose facts are lost, so it is for those that only get worse with length.
+    ...(forgets
+      ? template.keepFirstTurns === 0
+        ? ["template.keepFirstTurns=1"]
+        : []
+      : training.slidingWindow === undefined && longest > window
+        ? [`training.slidingWindow=${window}`]
+        : []),
+  ];
+}
 
 function bleuOf(replies: readonly OwnHistoryReply[], textOf: (reply: OwnHistoryReply) => string): number {
   const tokenizer = isMostlyCjk(replies.map(({ reference }) => reference)) ? "zh" : "13a";

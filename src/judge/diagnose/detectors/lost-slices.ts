@@ -1,5 +1,13 @@
 /** Slices on which the run is worse than its base. */
-import type { SliceFigures, SystemFigures } from "../../evaluate/index.ts";
+import { excerpt } from "../../../util/index.ts";
+import {
+  type PredictionRecord,
+  type SliceFigures,
+  type SystemFigures,
+  depthGroup,
+  lengthGroup,
+  scriptOf,
+} from "../../evaluate/index.ts";
 import { clamp, examplesOf, rateTimes } from "../helpers.ts";
 import { sliceComparison } from "../slice-comparison.ts";
 import type { Detector } from "../types.ts";
@@ -9,7 +17,7 @@ const fewestReplies = 8;
 export const lostSlices: Detector = {
   id: "lost-slices",
   about: { en: "worse than the base on a part of the prompts", zh: "在部分提问上不如基础模型" },
-  detect: ({ evaluation, tuned, settings }) => {
+  detect: ({ evaluation, tuned, base: ofBase, settings }) => {
     const base = evaluation?.systems.find(({ kind }) => kind === "base");
     const own = evaluation?.systems.find(({ kind }) => kind === "tuned");
     if (base === undefined || own === undefined) return undefined;
@@ -25,7 +33,9 @@ export const lostSlices: Detector = {
     const worst = lost.toSorted(
       (a, b) => a.slice.bleu4.score - a.before.bleu4.score - (b.slice.bleu4.score - b.before.bleu4.score),
     );
-    const names = new Set(worst.filter(({ slice }) => slice.by === "intent").map(({ slice }) => slice.name));
+    const said = new Map(ofBase.map(({ id, prediction }) => [id, prediction]));
+    const affected = tuned.filter((one) => worst.some(({ slice }) => isIn(one, slice)));
+    const different = affected.filter(({ prediction, reference }) => prediction !== reference);
     return {
       title:
         lost.length > 0
@@ -62,7 +72,10 @@ export const lostSlices: Detector = {
       picture: sliceComparison(
         worst.map(({ before, slice }) => ({ name: `${slice.by} ${slice.name}`, before, after: slice })),
       ),
-      examples: examplesOf(tuned.filter(({ intent }) => intent !== undefined && names.has(intent))),
+      examples: examplesOf(
+        different.length > 0 ? different : tuned,
+        ({ id }) => `base: ${excerpt(said.get(id) ?? "–", 240)}`,
+      ),
       confidence: clamp(0.5 + 0.1 * lost.length + (general.length > 0 ? 0.25 : 0), 0, 0.97),
       severity: general.length > 0 || lost.length > 2 ? "high" : "medium",
       remedy: {
@@ -76,6 +89,21 @@ export const lostSlices: Detector = {
     };
   },
 };
+
+function isIn({ intent, depth, seen, reference }: PredictionRecord, { by, name }: SliceFigures): boolean {
+  switch (by) {
+    case "intent":
+      return intent === name;
+    case "depth":
+      return depthGroup(depth) === name;
+    case "length":
+      return lengthGroup(reference) === name;
+    case "seen":
+      return (seen ? "seen" : "unseen") === name;
+    case "script":
+      return scriptOf(reference) === name;
+  }
+}
 
 function sliceOf(system: SystemFigures, { by, name }: SliceFigures): SliceFigures | undefined {
   return system.slices.find((slice) => slice.by === by && slice.name === name);

@@ -13,9 +13,11 @@ export const memorisedReplies: Detector = {
     const equal = (one: { prediction: string; reference: string }): boolean =>
       normalReply(one.prediction) === normalReply(one.reference);
     const learned = trainingSample.predictions.filter(equal);
-    const unseen = tuned.filter(({ seen }) => !seen);
+    // Held-out replies that stand in training too say nothing of what is new; where all do, they are all there is.
+    const fresh = tuned.filter(({ seen }) => !seen);
+    const unseen = fresh.length >= fewest ? fresh : tuned;
     const known = learned.length / trainingSample.predictions.length;
-    const heldOut = unseen.length === 0 ? 0 : unseen.filter(equal).length / unseen.length;
+    const heldOut = unseen.filter(equal).length / unseen.length;
     const { trainingLoss, validationLoss } = trainingSample;
     const gap = (validationLoss - trainingLoss) / Math.max(1e-9, validationLoss);
     if (known - heldOut < 0.25 || gap < 0.35) return undefined;

@@ -1,5 +1,5 @@
 /** Fewer training replies than a model needs to answer well. */
-import { clamp } from "../helpers.ts";
+import { clamp, examplesOf } from "../helpers.ts";
 import { shareBars } from "../pictures.ts";
 import type { Detector } from "../types.ts";
 
@@ -12,7 +12,7 @@ export const smallData: Detector = {
     en: `fewer than ${wanted.toLocaleString("en")} training replies`,
     zh: `训练回复少于 ${wanted} 条`,
   },
-  detect: ({ trainingReplies, trainingSample, settings }) => {
+  detect: ({ trainingReplies, trainingSample, tuned, settings }) => {
     if (trainingReplies === 0 || trainingReplies >= wanted) return undefined;
     const gap =
       trainingSample === undefined
@@ -45,7 +45,11 @@ export const smallData: Detector = {
         ],
         "training replies",
       ),
-      examples: [],
+      // What more data would have had to show it.
+      examples: examplesOf(
+        tuned.filter(({ seen, prediction, reference }) => !seen && prediction !== reference),
+        () => "its reference stands nowhere in training",
+      ),
       confidence,
       severity: gap !== undefined && gap < 0.15 ? "low" : "medium",
       remedy: {

@@ -36,11 +36,19 @@ export const templateMismatch: Detector = {
         ],
         "prompts compared with training",
       ),
-      examples: text.differing.slice(0, 3).map(({ trained, prompt }) => ({
-        context: "as trained",
-        reference: excerpt(trained, 240),
-        prediction: excerpt(prompt, 240),
-      })),
+      examples: [
+        ...(text.sample === undefined
+          ? []
+          : [{ trained: text.sample.trained, prompt: text.sample.now, context: "a short conversation" }]),
+        ...text.differing.map((one) => ({ ...one, context: "the end of a prompt" })),
+      ]
+        .slice(0, 3)
+        .map(({ context, trained, prompt }) => ({
+          context,
+          reference: excerpt(trained, 240),
+          prediction: excerpt(prompt, 240),
+          note: "as trained, and as it is written now",
+        })),
       confidence: 0.99,
       severity: "high",
       remedy: {
