@@ -35,7 +35,7 @@ export function needsPlainLayers({ lora }: Config): boolean {
 export function numericsNote({ runtime: { provider }, training }: Config): string | undefined {
   const { precision, activations } = training;
   if (precision !== "float32" && provider === "cpu") {
-    return `precision ${precision}: on the CPU products stay float32 with rounded operands, which ${precision === "fp16" ? "saves memory" : "saves nothing"} and is slower than float32`;
+    return `precision ${precision}: on the CPU products stay float32 with rounded operands, which saves memory only and gains nothing in time`;
   }
   if (precision !== "float32") return `precision ${precision}, products on ${provider}`;
   return activations === "float16" ? "activations are kept in float16: less memory, more time" : undefined;
