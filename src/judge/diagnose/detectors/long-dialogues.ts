@@ -80,12 +80,14 @@ export const longDialogues: Detector = {
       },
       evidence,
       picture: picture(run),
-      examples: (recall?.missed ?? late).slice(0, 3).map(({ said, reference, prediction }) => ({
-        context: excerpt(said.at(-1) ?? "", 240),
-        reference: excerpt(reference, 240),
-        prediction: excerpt(prediction, 240),
-        note: `early: ${excerpt(said[0] ?? "", 120)}`,
-      })),
+      examples: [...(recall?.missed ?? []), ...late, ...deepReplies(run)]
+        .slice(0, 3)
+        .map(({ said, reference, prediction }) => ({
+          context: excerpt(said.at(-1) ?? "", 240),
+          reference: excerpt(reference, 240),
+          prediction: excerpt(prediction, 240),
+          note: `early: ${excerpt(said[0] ?? "", 120)}`,
+        })),
       confidence: clamp(0.35 + score / 2, 0, 0.97),
       severity: score > 0.7 ? "high" : "medium",
       remedy: {
@@ -131,6 +133,20 @@ function bleuOf(replies: readonly OwnHistoryReply[], textOf: (reply: OwnHistoryR
     replies.map(({ reference }) => [reference]),
     { tokenizer },
   ).score;
+}
+
+/** The latest replies of the run that are not their reference. */
+function deepReplies({ tuned }: Diagnosed): OwnHistoryReply[] {
+  return tuned
+    .filter(({ depth }) => depth >= 3)
+    .toSorted(
+      (a, b) =>
+        Number(a.prediction === a.reference) - Number(b.prediction === b.reference) || b.depth - a.depth,
+    )
+    .map(({ id, depth, context, reference, prediction }) => {
+      const said = context.filter(({ role }) => role === "user").map(({ content }) => content);
+      return { id, depth, reference, prediction, said };
+    });
 }
 
 /** Facts of the first two customer turns that the reference names again from turn 3 on. */

@@ -1,4 +1,5 @@
 /** Slices on which the run is worse than its base. */
+import { type Markup, intervalChart } from "../../../util/html/index.ts";
 import { excerpt } from "../../../util/index.ts";
 import {
   type PredictionRecord,
@@ -69,9 +70,16 @@ export const lostSlices: Detector = {
           expected: `base ${before.toFixed(1)}`,
         })),
       ],
-      picture: sliceComparison(
-        worst.map(({ before, slice }) => ({ name: `${slice.by} ${slice.name}`, before, after: slice })),
-      ),
+      picture:
+        worst.length > 0
+          ? sliceComparison(
+              worst.map(({ before, slice }) => ({
+                name: `${slice.by} ${slice.name}`,
+                before,
+                after: slice,
+              })),
+            )
+          : perplexityBars(general),
       examples: examplesOf(
         different.length > 0 ? different : tuned,
         ({ id }) => `base: ${excerpt(said.get(id) ?? "–", 240)}`,
@@ -89,6 +97,20 @@ export const lostSlices: Detector = {
     };
   },
 };
+
+/** General texts before and after. */
+function perplexityBars(
+  texts: readonly { readonly name: string; readonly before: number; readonly perplexity: number }[],
+): Markup {
+  const row = (name: string, score: number, tone: number) => ({ name, score, low: score, high: score, tone });
+  return intervalChart(
+    texts.flatMap(({ name, before, perplexity }) => [
+      row(`${name} · base`, before, 5),
+      row(`${name} · run`, perplexity, 0),
+    ]),
+    { label: "perplexity of general text", unit: "perplexity, lower is better", digits: 1 },
+  );
+}
 
 function isIn({ intent, depth, seen, reference }: PredictionRecord, { by, name }: SliceFigures): boolean {
   switch (by) {

@@ -47,7 +47,7 @@ export const smallData: Detector = {
       ),
       // What more data would have had to show it.
       examples: examplesOf(
-        tuned.filter(({ seen, prediction, reference }) => !seen && prediction !== reference),
+        tuned.filter(({ seen }) => !seen),
         () => "its reference stands nowhere in training",
       ),
       confidence,
