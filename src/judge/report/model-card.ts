@@ -18,7 +18,13 @@ export function baseModel({ settings, origin }: ReportFacts): {
   const onHub = /^[\w.-]+\/[\w.-]+(@[\w./-]+)?$/.test(settings.model) && !isAbsolute(origin.modelName ?? "/");
   return onHub
     ? { name: settings.model.replace(/@.*$/, ""), onHub }
-    : { name: basename(settings.model.replaceAll("\\", "/")), onHub };
+    : { name: localName(settings.model), onHub };
+}
+
+/** A folder that is only called `model` is named with the one it stands in. */
+function localName(path: string): string {
+  const parts = path.replaceAll("\\", "/").replace(/\/+$/, "").split("/");
+  return parts.at(-1) === "model" && parts.length > 1 ? parts.slice(-2).join("-") : basename(parts.at(-1)!);
 }
 
 const datasetName = ({ settings }: ReportFacts): string =>
