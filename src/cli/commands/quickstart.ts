@@ -20,6 +20,9 @@ import {
 import type { RunEvent } from "../../train/index.ts";
 import { UserError, formatCount, formatDuration } from "../../util/index.ts";
 import { interruptSignal, interruptedExitCode } from "../interrupt.ts";
+import { diagnoseRun } from "./diagnose.ts";
+import { evaluateRun } from "./evaluate.ts";
+import { writeReport } from "./report.ts";
 import { type Output, bold, cyan, dim, green, terminalOutput } from "../terminal.ts";
 import { sideBySide, wrap } from "../text-width.ts";
 import { describePlan, trainingScreen } from "../train-screen.ts";
@@ -31,9 +34,10 @@ const folders = { run: "runs/quickstart", data: "runs/quickstart-data" } as cons
 const settings = {
   "lora.targets": "all-linear",
   "lora.dropout": 0.05,
-  "optimizer.learningRate": 5e-3,
-  "training.steps": 280,
-  "evaluation.every": 70,
+  "optimizer.learningRate": 4e-3,
+  "training.steps": 480,
+  "training.batch": 8,
+  "evaluation.every": 120,
   "schedule.kind": "cosine",
 } as const;
 
@@ -82,15 +86,20 @@ async function quickstart(flags: QuickstartFlags, output: Output): Promise<numbe
     title("4  The same customers, before and after", output);
     const after = await answer(folders.run, customers, signal);
     compare(customers, before, after, output);
+
+    title("5  Judging it: a small evaluation, a diagnosis, a report", output);
+    const report = await judge(output);
     const seconds = (performance.now() - began) / 1000;
     const { validationLossBefore, validationLossBest } = finished;
     output.line(
       `${green("✓")} held-out loss ${validationLossBefore.toFixed(3)} → ${validationLossBest.toFixed(3)}: the right word is on average ${Math.exp(validationLossBefore - validationLossBest).toFixed(1)} times as likely as before. ${formatDuration(seconds)} in all.`,
     );
+    output.line(`${green("✓")} the report: ${bold(report.page)} ${dim("(open it in a browser)")}`);
     whatNext(output);
     output.json({
       type: "result",
       run: folders.run,
+      report: report.page,
       data: folders.data,
       rowsRead: manifest.rows.read,
       rowsKept: manifest.rows.kept,
@@ -281,9 +290,22 @@ async function train(
   return undefined;
 }
 
+/** Few replies and little time: what a first report needs. */
+async function judge(output: Output): Promise<{ readonly page: string }> {
+  const asked = { limit: 40, batch: 16, maxNewTokens: 80, samples: 300, seed: 0 } as const;
+  await evaluateRun(folders.run, { ...asked, speedSeconds: 3 }, output);
+  const findings = await diagnoseRun(folders.run, { ...asked, speedSeconds: 0 }, output);
+  output.clear();
+  for (const { title } of findings) output.line(`  ${title.en}`);
+  const { page } = await writeReport(folders.run, {}, output);
+  output.clear();
+  return { page };
+}
+
 function whatNext(output: Output): void {
   const rows: readonly (readonly [string, string])[] = [
     ["npx attune chat runs/quickstart", "talk to it"],
+    ["npx attune rate runs/quickstart/evaluation/predictions.jsonl", "let people judge the replies"],
     ["npx attune data report runs/quickstart-data", "how the data were cleaned"],
     ["npx attune doctor", "what this machine can do"],
     [
