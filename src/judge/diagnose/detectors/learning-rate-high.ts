@@ -15,10 +15,12 @@ export const learningRateHigh: Detector = {
     if (steps.length < 5) return undefined;
     const losses = steps.map(({ loss }) => loss);
     const few = Math.max(2, Math.round(losses.length / 10));
-    const start = mean(losses.slice(0, Math.min(few, 5)));
     const end = mean(losses.slice(-few));
     const lowest = Math.min(...losses);
     const before = evaluations.find(({ step }) => step === 0)?.validationLoss;
+    // The first steps may have exploded already: what the base had on held-out data is a start too (measured: 4.9 before,
+    // 10.9 over the first five steps at a rate of 0.5).
+    const start = Math.min(mean(losses.slice(0, Math.min(few, 5))), before ?? Number.POSITIVE_INFINITY);
     const later = evaluations.filter(({ step }) => step > 0).map(({ validationLoss }) => validationLoss);
     const leaps = leapsIn(losses);
     const reasons: Figure[] = [];

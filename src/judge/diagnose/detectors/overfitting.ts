@@ -18,7 +18,8 @@ export const overfitting: Detector = {
     const last = evaluations.at(-1)!;
     const after = evaluations.filter(({ step }) => step > best.step);
     const relative = (last.validationLoss - best.validationLoss) / best.validationLoss;
-    if (after.length === 0 || !(relative > rise)) return undefined;
+    // A run that was never better than its base learned nothing that it could have overfitted: its rate is too high.
+    if (best.step === 0 || after.length === 0 || !(relative > rise)) return undefined;
     const window = Math.max(5, Math.round(steps.length / 20));
     const [then, now] = [
       trainingLossAt(curves, Math.max(best.step, window), window),
