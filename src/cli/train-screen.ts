@@ -7,6 +7,8 @@ import { type Output, bar, bold, cyan, dim, green, sparkline, yellow } from "./t
 
 type Finished = Extract<RunEvent, { type: "finished" }>;
 type Step = Extract<RunEvent, { type: "step" }>;
+/** Dynamic loss scaling as last told. */
+type Scaling = Required<Pick<Step, "lossScale" | "skippedSteps">>;
 type Evaluation = Extract<RunEvent, { type: "evaluation" }>;
 
 /** The plan as a few lines: model, adapter, data, length of the run. */
@@ -50,7 +52,7 @@ export function describePlan({ plan, model, data }: PreparedRun, folder: string,
     "run",
     `${formatCount(summary.steps)} steps of ${config.training.batch} replies, ${formatCount(summary.stepsPerEpoch)} an epoch; about ${formatBytes(memory.totalBytes)} of memory`,
   );
-  const note = numericsNote(config);
+  const note = numericsNote(config, { totalBytes: memory.totalBytes, plainBytes: summary.plainMemoryBytes });
   if (note !== undefined) row("", note);
   row(
     "",
@@ -72,6 +74,7 @@ export function planJson({ plan: { summary } }: PreparedRun): Record<string, unk
     foldingFactor: summary.training.folding.factor,
     checkpointBytes: summary.checkpointBytes,
     memoryBytesEstimated: summary.memory.totalBytes,
+    memoryBytesInFloat32: summary.plainMemoryBytes,
   };
 }
 
@@ -85,6 +88,7 @@ export function trainingScreen(
   const losses: number[] = [];
   const recent: Step[] = [];
   let last: Step | undefined;
+  let scaling: Scaling | undefined;
   let evaluation: Evaluation | undefined;
   let before: number | undefined;
   let best: Evaluation | undefined;
@@ -98,12 +102,13 @@ export function trainingScreen(
     const left = formatDuration(secondsLeft(recent, step, plan, evaluation));
     const loss = mean(losses.slice(-10)).toFixed(4);
     const measured = evaluation === undefined ? "" : `  validation ${evaluation.validationLoss.toFixed(4)}`;
+    const scaled = scaling === undefined ? "" : `  ${scalingText(scaling)}`;
     output.live(
-      `step ${step.step}/${plan.steps}  loss ${loss}  norm ${step.gradientNorm.toFixed(2)}  ${speed} tokens/s  ${left} left${measured}`,
+      `step ${step.step}/${plan.steps}  loss ${loss}  norm ${step.gradientNorm.toFixed(2)}  ${speed} tokens/s  ${left} left${measured}${scaled}`,
       [
         `${bold("loss")}    ${loss}  ${cyan(sparkline(losses, 40))}`,
         `${bold("step")}    ${formatCount(step.step)} of ${formatCount(plan.steps)}  ${bar(step.step / plan.steps, 30)} ${formatPercent(step.step / plan.steps, 0)}  ${dim(`epoch ${step.epoch.toFixed(2)}`)}`,
-        `${bold("speed")}   ${formatCount(speed)} tokens/s  ${left} left  ${dim(`norm ${step.gradientNorm.toFixed(2)}  rate ${step.learningRate.toExponential(1)}`)}`,
+        `${bold("speed")}   ${formatCount(speed)} tokens/s  ${left} left  ${dim(`norm ${step.gradientNorm.toFixed(2)}  rate ${step.learningRate.toExponential(1)}${scaled}`)}`,
         ...(evaluation === undefined || before === undefined
           ? []
           : [
@@ -116,6 +121,7 @@ export function trainingScreen(
     output.json(jsonEvent(event));
     switch (event.type) {
       case "step":
+        scaling = scalingOf(event) ?? scaling;
         showStep(event);
         return;
       case "evaluation": {
@@ -132,9 +138,10 @@ export function trainingScreen(
         return;
       }
       case "skipped":
+        scaling = scalingOf(event);
         output.line(
           dim(
-            `step ${event.step} skipped: its gradient overflows float16 (${event.skippedSteps} so far); loss scale now ${event.lossScale}`,
+            `step ${event.step} skipped: its gradient overflows float16 (${event.skippedSteps} so far); loss scale now ${formatCount(event.lossScale)}`,
           ),
         );
         return;
@@ -148,13 +155,21 @@ export function trainingScreen(
         output.line(yellow(`warning: ${event.message}`));
         return;
       case "finished":
-        if (options.result !== false) output.json(resultOf(event, plan, folder));
-        finish(event, folder, output);
+        if (options.result !== false) output.json(resultOf(event, plan, folder, scaling));
+        finish(event, folder, output, scaling);
         return;
       case "started":
       case "checkpoint":
     }
   };
+}
+
+function scalingOf({ lossScale, skippedSteps }: Partial<Scaling>): Scaling | undefined {
+  return lossScale === undefined || skippedSteps === undefined ? undefined : { lossScale, skippedSteps };
+}
+
+function scalingText({ lossScale, skippedSteps }: Scaling): string {
+  return `loss scale ${formatCount(lossScale)}, ${formatCount(skippedSteps)} skipped`;
 }
 
 /** Steps of the same kind take about as long as the last ones; evaluations and a last one are still to come. */
@@ -201,7 +216,12 @@ function finiteOrNull(value: number): number | null {
   return Number.isFinite(value) ? value : null;
 }
 
-function resultOf(event: Finished, plan: PreparedRun["plan"], folder: string): Record<string, unknown> {
+function resultOf(
+  event: Finished,
+  plan: PreparedRun["plan"],
+  folder: string,
+  scaling: Scaling | undefined,
+): Record<string, unknown> {
   return {
     type: "result",
     run: folder,
@@ -215,10 +235,11 @@ function resultOf(event: Finished, plan: PreparedRun["plan"], folder: string): R
     tokensPerSecond: event.tokensPerSecond,
     peakBytes: event.peakBytes,
     seconds: event.seconds,
+    ...scaling,
   };
 }
 
-function finish(event: Finished, folder: string, output: Output): void {
+function finish(event: Finished, folder: string, output: Output, scaling: Scaling | undefined): void {
   if (event.reason === "interrupted") {
     output.line(`Stopped at step ${event.step}. Go on with: attune train --resume ${folder}`);
     return;
@@ -228,7 +249,8 @@ function finish(event: Finished, folder: string, output: Output): void {
   const losses = Number.isFinite(event.validationLossBest)
     ? `validation loss ${event.validationLossBefore.toFixed(4)} → ${event.validationLossBest.toFixed(4)} (step ${event.bestStep}); `
     : "";
+  const scaled = scaling === undefined ? "" : `; ${scalingText(scaling)}`;
   output.line(
-    `${bold("done")}    ${losses}${formatCount(event.tokensPerSecond)} tokens/s; peak ${formatBytes(event.peakBytes)}; ${formatDuration(event.seconds)}`,
+    `${bold("done")}    ${losses}${formatCount(event.tokensPerSecond)} tokens/s; peak ${formatBytes(event.peakBytes)}; ${formatDuration(event.seconds)}${scaled}`,
   );
 }

@@ -9,6 +9,7 @@ import {
   type Sequence,
   frozenBytes,
   linearPaths,
+  halfBytes,
   loadFrozenModel,
   loadHalfModel,
   loadLlmInt8Model,
@@ -62,7 +63,9 @@ export function backwardOf({ base, backward }: Training): Backward {
 export function baseBytes(
   { spec, store }: Pick<ChatModel, "spec" | "store">,
   training: Training,
+  halves?: HalfBase,
 ): { readonly weightBytes?: number; readonly scratchBytes?: number } {
+  if (halves !== undefined) return { weightBytes: halfBytes(spec, halves) };
   const { base, blockSize } = training;
   const backward = backwardOf(training);
   if (base === "int8" || (base === "float32" && backward === "float32")) return {};

@@ -43,7 +43,9 @@ function fitInFewerBits(
     checkBase(config, model.spec);
     const sizes = { ...plan.sizes, ...baseBytes(model, config.training) };
     const found = nearestFit(model.spec, sizes, config.training.microTokens, availableBytes);
-    return found === undefined ? undefined : { ...found, settings: ["training.base=nf4", ...found.settings] };
+    if (found === undefined) return undefined;
+    const exact = plan.config.training.precision === "float32" ? [] : ["training.precision=float32"];
+    return { ...found, settings: ["training.base=nf4", ...exact, ...found.settings] };
   } catch (error) {
     // A model whose layers are no whole blocks.
     if (error instanceof UserError) return undefined;

@@ -1,6 +1,7 @@
 /** Mixed precision as a configuration asks for it, as far as the provider has it, and what it gains there. */
-import type { Numerics } from "../train/index.ts";
-import { UserError } from "../util/index.ts";
+import type { HalfBase } from "../model/decoder/index.ts";
+import { type Numerics, halfTypes } from "../train/index.ts";
+import { UserError, formatBytes } from "../util/index.ts";
 import type { TrainConfig } from "./schema.ts";
 
 type Config = Pick<TrainConfig, "runtime" | "training" | "lora" | "method">;
@@ -26,17 +27,26 @@ export function numericsOf({ runtime: { provider }, training }: Config): Numeric
   return { precision, activations, products: provider === "cpu" ? "rounded" : "native" };
 }
 
-/** Layers that must stay float32 inputs: DoRA reads their rows, saved modules train them. */
-export function needsPlainLayers({ lora }: Config): boolean {
-  return lora.dora || lora.modulesToSave.length > 0;
+/** The frozen base of mixed precision; absent where it is float32 or trained itself. */
+export function halvesOf(config: Config): HalfBase | undefined {
+  const { precision, products } = numericsOf(config);
+  if (precision === "float32" || config.method === "full") return undefined;
+  // DoRA reads the rows of layers, saved modules train them: those layers must stay float32 inputs.
+  const plain = config.lora.dora || config.lora.modulesToSave.length > 0;
+  return { half: halfTypes[precision], products, plain };
 }
 
-/** What to expect, for the plan; nothing to say of float32. */
-export function numericsNote({ runtime: { provider }, training }: Config): string | undefined {
+/** What it gains here, for the plan, beside the same run in float32; nothing to say of float32. */
+export function numericsNote(
+  { runtime: { provider }, training }: Config,
+  memory: { readonly totalBytes: number; readonly plainBytes: number },
+): string | undefined {
   const { precision, activations } = training;
+  const saved = memory.plainBytes - memory.totalBytes;
+  const gain = saved > 0 ? `saves about ${formatBytes(saved)} of memory` : "saves little memory";
   if (precision !== "float32" && provider === "cpu") {
-    return `precision ${precision}: on the CPU products stay float32 with rounded operands, which saves memory only and gains nothing in time`;
+    return `precision ${precision}: on the CPU products stay float32 with rounded operands, which ${gain} and no time`;
   }
-  if (precision !== "float32") return `precision ${precision}, products on ${provider}`;
-  return activations === "float16" ? "activations are kept in float16: less memory, more time" : undefined;
+  if (precision !== "float32") return `precision ${precision}, products on ${provider}; it ${gain}`;
+  return activations === "float16" ? `activations are kept in float16: it ${gain}, for more time` : undefined;
 }

@@ -21,7 +21,7 @@ import {
   validationBatches,
 } from "../train/index.ts";
 import { baseBytes, checkBase } from "./base-model.ts";
-import { numericsOf } from "./numerics.ts";
+import { halvesOf } from "./numerics.ts";
 import type { TrainConfig } from "./schema.ts";
 import { trainedParts } from "./trained-parts.ts";
 import type { TrainingData } from "./training-data.ts";
@@ -55,6 +55,8 @@ export interface PlanSummary {
   readonly training: SetSummary;
   readonly validation: SetSummary | undefined;
   readonly memory: MemoryEstimate;
+  /** Of the same run without mixed precision, activations in float32. */
+  readonly plainMemoryBytes: number;
   /** Of one checkpoint on disk. */
   readonly checkpointBytes: number;
 }
@@ -68,7 +70,7 @@ export interface SetSummary {
 export function planTraining(config: TrainConfig, model: ChatModel, data: TrainingData): TrainPlan {
   const { spec, renderer } = model;
   checkBase(config, spec);
-  numericsOf(config);
+  const halves = halvesOf(config);
   const maxLength = Math.min(config.training.maxLength ?? 1024, spec.contextLength);
   const encode = (
     examples: TrainingData["training"],
@@ -102,7 +104,7 @@ export function planTraining(config: TrainConfig, model: ChatModel, data: Traini
     lossChunks: chunks.lossChunks,
     recompute: config.training.checkpointing,
     activations: config.training.activations,
-    ...baseBytes(model, config.training),
+    ...baseBytes(model, config.training, halves),
     allTokens,
   };
   return {
@@ -131,6 +133,11 @@ export function planTraining(config: TrainConfig, model: ChatModel, data: Traini
           ? undefined
           : { encoding: validationSet.encoding, folding: validationSet.folding },
       memory: estimateMemory(spec, sizes),
+      plainMemoryBytes: estimateMemory(spec, {
+        ...sizes,
+        activations: "float32",
+        ...(halves === undefined ? {} : { weightBytes: 4 * parameterCount(spec) }),
+      }).totalBytes,
       // Parameters and both moments in float32.
       checkpointBytes: 12 * layout.size,
     },

@@ -10,7 +10,6 @@ import { type Adapter, type TokenRows, saveAdapter } from "../model/weights/inde
 import {
   type Checkpoint,
   type RunEvent,
-  halfTypes,
   scalerDefaults,
   type TensorboardLog,
   loraPlusFactors,
@@ -25,7 +24,7 @@ import { loadBase } from "./base-model.ts";
 import { saveModelFolder } from "./model-folder.ts";
 import { type TrainPlan, planTraining } from "./plan.ts";
 import { type Probe, probePrompts, replyProbe } from "./probe.ts";
-import { needsPlainLayers, numericsOf } from "./numerics.ts";
+import { halvesOf, numericsOf } from "./numerics.ts";
 import { leafKeys } from "./resolve.ts";
 import { fixedSettings } from "./resume-settings.ts";
 import { existingRun, resumeRun } from "./resume.ts";
@@ -141,11 +140,7 @@ async function* trainIn(
   const calibration = () => plan.training.batch(0).microBatches[0]!;
   const whole = plan.adapter === undefined;
   const numerics = numericsOf(config);
-  const { precision, products } = numerics;
-  const halves =
-    precision === "float32"
-      ? undefined
-      : { half: halfTypes[precision], products, plain: needsPlainLayers(config) };
+  const halves = halvesOf(config);
   // A base that is trained itself is in the parameters.
   const resident = whole
     ? residentModel(runtime, model.spec, new Map())
@@ -186,7 +181,7 @@ async function* trainIn(
       weightDecay: config.optimizer.weightDecay,
       maxNorm: config.optimizer.clipNorm,
       schedule: { kind: config.schedule.kind, warmupSteps: plan.warmupSteps, totalSteps: plan.steps },
-      ...(precision === "fp16" ? { lossScaling: scalerDefaults } : {}),
+      ...(numerics.precision === "fp16" ? { lossScaling: scalerDefaults } : {}),
       evaluateEvery: plan.evaluateEvery,
       patience: config.evaluation,
       checkpointEvery: plan.checkpointEvery,
@@ -259,7 +254,9 @@ function probeOf(
   if (config.evaluation.probes === 0 || data.validation.length === 0) return undefined;
   const { base, precision } = config.training;
   if (base !== "float32" || (precision === "fp16" && resident.frozen !== undefined)) {
-    notice("no sample replies are shown: a base in fewer bits trains, but does not generate");
+    const what =
+      base === "float32" ? "weights in float16 train, but do" : "a base in fewer bits trains, but does";
+    notice(`no sample replies are shown while it trains: ${what} not generate`);
     return undefined;
   }
   const prompts = probePrompts(data.validation, model.renderer, {

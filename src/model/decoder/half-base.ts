@@ -61,6 +61,16 @@ export async function loadHalfModel(
   return { ...model, exact };
 }
 
+/** Bytes of the weights as `loadHalfModel` holds them. */
+export function halfBytes(spec: ModelSpec, { half, plain = false }: HalfBase): number {
+  const paths = linearPaths(spec);
+  const width = half === "float16" && !plain ? 2 : 4;
+  return expectedWeights(spec).reduce((sum, { name, shape }) => {
+    const elements = shape.reduce((product, length) => product * length, 1);
+    return sum + (paths.has(name.replace(/\.weight$/, "")) ? width : 4) * elements;
+  }, 0);
+}
+
 function toHalf(name: string, values: Tensor["data"]): Uint16Array<ArrayBuffer> {
   const bits = float32ToFloat16(values as Float32Array);
   if (bits.some((word) => (word & 0x7c00) === 0x7c00)) {
