@@ -35,6 +35,7 @@ const variants: Readonly<Record<string, readonly [string, string, string]>> = {
 
 interface Measured {
   readonly peakBytes: number;
+  /** The peak when the weights were read, before the first step. */
   readonly loadedBytes: number;
   readonly seconds: readonly number[];
   readonly losses: readonly number[];
@@ -109,14 +110,15 @@ async function memory(flags: Flags): Promise<void> {
     peakBytes: Math.max(...results.get(name)!.map(({ peakBytes }) => peakBytes)),
   });
   console.log(`${processorName()}, ${threads} threads, load ${loadAverage()}; all against ${first}`);
-  console.log("| variant | peak | saved | fastest step | time | loss | gradient error |");
-  console.log("|---|---|---|---|---|---|---|");
+  console.log("| variant | loaded | peak | saved | fastest step | time | loss | gradient error |");
+  console.log("|---|---|---|---|---|---|---|---|");
   for (const name of names) {
-    const { peakBytes, seconds, losses } = of(name);
+    const { loadedBytes, peakBytes, seconds, losses } = of(name);
     const saved = 1 - peakBytes / of(first).peakBytes;
     const fastest = Math.min(...seconds);
     const cells = [
       name,
+      formatBytes(loadedBytes),
       formatBytes(peakBytes),
       `${(saved * 100).toFixed(0)} %`,
       `${fastest.toFixed(2)} s`,

@@ -46,7 +46,7 @@ it(
     );
     expect(ended.code, ended.stderr).toBe(0);
     expect(ended.stderr).toContain("no sample replies are shown while it trains: weights in float16");
-    expect(ended.stdout).toMatch(/precision fp16: on the CPU products stay float32 .* no time/);
+    expect(ended.stdout).toMatch(/precision fp16: on the CPU products stay float32 .* gains no time/);
     expect(ended.stdout).toMatch(/^done .*; loss scale 65,536, 0 skipped$/m);
     const [, before, best] = /validation loss ([\d.]+) → ([\d.]+)/.exec(ended.stdout) ?? [];
     expect(Number(best)).toBeLessThan(Number(before));
