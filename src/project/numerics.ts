@@ -45,9 +45,10 @@ export function numericsNote(
   const saved = memory.plainBytes - memory.totalBytes;
   const gain = saved > 0 ? `saves about ${formatBytes(saved)} of memory` : "saves little memory";
   if (precision !== "float32" && provider === "cpu") {
-    // Measured on the embedded model: the copies that are rounded for each product took more than that saved.
-    const kept = saved > 0 ? `what is kept takes about ${formatBytes(saved)} less, ` : "";
-    return `precision ${precision}: on the CPU products stay float32 with rounded operands, which gains no time; ${kept}copies for rounding take more`;
+    // Measured on the embedded model, the peak of processes differs by more than either.
+    const kept =
+      saved > 0 ? `weights and what is kept take about ${formatBytes(saved)} less` : "weights take no less";
+    return `precision ${precision}: on the CPU products stay float32 with rounded operands, which gains no time; ${kept}, copies for rounding come on top`;
   }
   if (precision !== "float32") return `precision ${precision}, products on ${provider}; it ${gain}`;
   return activations === "float16" ? `activations are kept in float16: it ${gain}, for more time` : undefined;
