@@ -3,6 +3,7 @@ export {
   evaluate,
   evaluationFiles,
   evaluationItems,
+  finishedEvaluation,
   generalTexts,
   readEvaluation,
   repliesOf,

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { Command, Option } from "commander";
 import { z } from "zod";
-import { diagnose, detectors, evaluationItems, repliesOf, sampleItems } from "../../judge/index.ts";
+import { diagnose, detectors } from "../../judge/index.ts";
 import type { Finding, ModelSystem } from "../../judge/index.ts";
 import { SPLITS } from "../../data/index.ts";
 import { isRunFolder, readEvents, readRunManifest } from "../../project/index.ts";
@@ -11,7 +11,7 @@ import { commandLine, wholeNumber } from "../arguments.ts";
 import { interruptSignal } from "../interrupt.ts";
 import { type Output, bold, dim, green, red, terminalOutput } from "../terminal.ts";
 import { type EvaluateFlags, evaluateRun } from "./evaluate.ts";
-import { openJudgedData, systemsOf } from "./judged-run.ts";
+import { systemsOf } from "./judged-run.ts";
 
 type DiagnoseFlags = Omit<EvaluateFlags, "systems" | "out">;
 
@@ -51,10 +51,9 @@ export async function diagnoseRun(
   }
   const { on, split, limit, batch, maxNewTokens, seed } = flags;
   const command = commandLine(["diagnose", folder], { on, split, limit, batch, maxNewTokens, seed });
-  const { evaluation, folder: evaluationFolder, run } = await evaluateRun(folder, flags, output, command);
+  const judged = await evaluateRun(folder, { ...flags, keep: true }, output, command);
+  const { evaluation, folder: evaluationFolder, run, items } = judged;
   if (run === undefined) throw new Error("a run folder was opened as a model");
-  const data = await openJudgedData(flags.on, flags.split, run);
-  const items = sampleItems(evaluationItems(data.examples, repliesOf(run.training)), flags.limit, flags.seed);
   const [system] = await systemsOf(["adapter"], folder, run);
   const { model } = await readRunManifest(folder);
   const trainedText = trainedTextSchema.safeParse(model);

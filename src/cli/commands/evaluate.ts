@@ -4,18 +4,22 @@ import { join } from "node:path";
 import { Command, Option } from "commander";
 import {
   type Evaluation,
+  type EvaluationItem,
   type EvaluationOptions,
   type SystemFigures,
+  diagnosisFolder,
   evaluate,
   evaluationItems,
+  finishedEvaluation,
   generalTexts,
+  readEvaluation,
   repliesOf,
   sampleItems,
 } from "../../judge/index.ts";
 import { SPLITS, type Split } from "../../data/index.ts";
 import { openChatModel } from "../../model/index.ts";
 import { isRunFolder } from "../../project/index.ts";
-import { CancelledError, formatBytes, formatCount } from "../../util/index.ts";
+import { CancelledError, UserError, formatBytes, formatCount } from "../../util/index.ts";
 import { commandLine, numberBetween, wholeNumber } from "../arguments.ts";
 import { interruptSignal } from "../interrupt.ts";
 import { type Output, bold, dim, terminalOutput } from "../terminal.ts";
@@ -34,6 +38,8 @@ export interface EvaluateFlags {
   readonly threads?: number;
   readonly speedSeconds: number;
   readonly json?: boolean;
+  /** Use what is in the folder when it judged the same data and no fewer replies, and never write over another. */
+  readonly keep?: boolean;
 }
 
 export function evaluateCommand(): Command {
@@ -85,6 +91,8 @@ export async function evaluateRun(
   readonly evaluation: Evaluation;
   readonly folder: string;
   readonly run: JudgedRun | undefined;
+  /** The replies judged. */
+  readonly items: readonly EvaluationItem[];
 }> {
   const run = (await isRunFolder(target)) ? await openJudgedRun(target) : undefined;
   const data = await openJudgedData(flags.on, flags.split, run);
@@ -103,7 +111,6 @@ export async function evaluateRun(
       .filter((name) => name !== "") ?? standard;
   const systems = await systemsOf(names, target, run);
   const all = evaluationItems(data.examples, repliesOf(training));
-  const items = sampleItems(all, flags.limit, flags.seed);
   const model = run?.config.model ?? target;
   const folder =
     flags.out ?? (run === undefined ? join("evaluations", hashName(target)) : join(target, "evaluation"));
@@ -113,7 +120,7 @@ export async function evaluateRun(
   const options: EvaluationOptions = {
     folder,
     command,
-    items,
+    items: sampleItems(all, flags.limit, flags.seed),
     training,
     systems,
     data: {
@@ -142,13 +149,48 @@ export async function evaluateRun(
     },
   };
   try {
-    return { evaluation: await evaluate(options), folder, run };
+    const earlier = flags.keep === true ? await earlierEvaluation(folder) : undefined;
+    if (earlier === undefined) {
+      return { evaluation: await evaluate(options), folder, run, items: options.items };
+    }
+    const { judged, path, sha256, replies } = earlier.data;
+    const same =
+      path === options.data.path &&
+      sha256 === options.data.sha256 &&
+      replies === all.length &&
+      judged >= options.items.length &&
+      (flags.maxNewTokens ?? earlier.settings.maxNewTokens) === earlier.settings.maxNewTokens;
+    if (same) {
+      const { maxNewTokens, seed } = earlier.settings;
+      const items = sampleItems(all, judged, seed);
+      const models = systems.filter(({ kind }) => kind === "base" || kind === "tuned");
+      const found = await finishedEvaluation({ ...options, systems: models, items, maxNewTokens, seed });
+      if (found !== undefined) return { evaluation: found, folder, run, items };
+    }
+    const own = join(target, diagnosisFolder, "evaluation");
+    output.notice(
+      `the evaluation in ${folder} is of other data, systems or fewer replies: judging in ${own}`,
+    );
+    return {
+      evaluation: await evaluate({ ...options, folder: own }),
+      folder: own,
+      run,
+      items: options.items,
+    };
   } catch (error) {
     if (interrupt.signal.aborted) throw new CancelledError("the evaluation");
     throw error;
   } finally {
     interrupt.dispose();
   }
+}
+
+/** What is in the folder already; what cannot be read is nothing that must be kept. */
+async function earlierEvaluation(folder: string): Promise<Evaluation | undefined> {
+  return readEvaluation(folder).catch((error: unknown) => {
+    if (error instanceof UserError) return undefined;
+    throw error;
+  });
 }
 
 /** The command that asks for just this evaluation. */

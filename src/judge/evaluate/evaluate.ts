@@ -48,7 +48,7 @@ export const evaluationFiles = {
 } as const;
 
 /** A model opened for the systems that share it; its weights are read only when something has to be computed. */
-interface OpenGroup {
+export interface OpenGroup {
   readonly model: ChatModel;
   readonly systems: readonly (ModelSystem & { readonly fingerprint: string })[];
 }
@@ -126,7 +126,11 @@ function refuseBad({ items, systems, training }: EvaluationOptions): void {
   }
 }
 
-async function openGroups(systems: readonly System[], options: EvaluationOptions): Promise<OpenGroup[]> {
+/** The models of `systems`, those that share one opened once; the caller closes them. */
+export async function openGroups(
+  systems: readonly System[],
+  options: EvaluationOptions,
+): Promise<OpenGroup[]> {
   const byModel = new Map<string, ModelSystem[]>();
   for (const system of systems) {
     if (isLookup(system)) continue;

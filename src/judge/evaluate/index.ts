@@ -1,5 +1,6 @@
 /** A run judged by its replies: systems side by side on the same prompts, with intervals, slices, speed and forgetting. */
 export { evaluate, evaluationFiles } from "./evaluate.ts";
+export { finishedEvaluation } from "./finished.ts";
 export { generalTexts } from "./general-text.ts";
 export {
   depthGroup,
