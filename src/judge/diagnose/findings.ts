@@ -12,6 +12,7 @@ import {
   visible,
   writeFileAtomic,
 } from "../../util/index.ts";
+import { newSettings } from "./new-settings.ts";
 import { detectors } from "./table.ts";
 import type { Diagnosed, Finding } from "./types.ts";
 
@@ -27,10 +28,16 @@ export async function writeFindings(
   for (const { id, about, detect } of detectors) {
     const found = detect(run);
     if (found === undefined) continue;
-    const { picture, ...rest } = found;
+    const { picture, remedy, ...rest } = found;
     const name = `${id}.svg`;
     if (picture !== undefined) await writeFileAtomic(join(folder, name), standaloneSvg(picture));
-    findings.push({ id, about, ...rest, ...(picture === undefined ? {} : { picture: name }) });
+    findings.push({
+      id,
+      about,
+      ...rest,
+      remedy: newSettings(remedy, run.settings),
+      ...(picture === undefined ? {} : { picture: name }),
+    });
   }
   const weight = { high: 2, medium: 1, low: 0 };
   findings.sort((a, b) => weight[b.severity] - weight[a.severity] || b.confidence - a.confidence);
