@@ -251,9 +251,32 @@ const faults: readonly (readonly [id: string, name: string, change: Partial<Diag
 const found = (run: Diagnosed): string[] =>
   detectors.filter(({ detect }) => detect(run) !== undefined).map(({ id }) => id);
 
+const intent = (name: string, count: number, rouge: number, high = 1.05 * rouge): SliceFigures => ({
+  ...sliceOf("intent", name, 8, rouge, 3),
+  count,
+  rougeL: { score: rouge, mean: rouge, low: 0.5 * rouge, high },
+});
+
 describe("detectors on constructed events and predictions", () => {
+  it.each<readonly [string, SliceFigures, boolean]>([
+    ["six replies", intent("cancel", 6, 0.06), false],
+    ["fourteen replies", intent("cancel", 14, 0.06), false],
+    ["an interval that holds the average", intent("cancel", 20, 0.2, 0.43), false],
+    ["fifteen replies, all below", intent("cancel", 15, 0.06), true],
+  ])("an intent fails only on evidence: %s", (_, one, fails) => {
+    const run = { ...healthy, ...tunedAs(system("tuned", 30, [...slices(30).slice(0, 5), one])) };
+    expect(found(run).includes("failing-intents")).toBe(fails);
+  });
+
   it("are silent on a healthy run", () => {
     expect(found(healthy)).toEqual([]);
+  });
+
+  it("few data are no fault where new replies are no harder than learned ones", () => {
+    const few = { ...healthy, trainingReplies: 2082 };
+    const trainingSample = { predictions: replies(), trainingLoss: 1.1, validationLoss: 1 };
+    expect(found(few)).toEqual(["small-data"]);
+    expect(found({ ...few, trainingSample })).toEqual([]);
   });
 
   it("all have a fault here that they must find", () => {

@@ -18,6 +18,8 @@ export const smallData: Detector = {
       trainingSample === undefined
         ? undefined
         : (trainingSample.validationLoss - trainingSample.trainingLoss) / trainingSample.validationLoss;
+    // New replies cost no more than learned ones: nothing was learned yet that more data would carry over.
+    if (gap !== undefined && gap <= 0) return undefined;
     // Whether more data would help is seen in the gap between what was learned and what is new.
     const confidence = clamp(0.35 + 0.3 * (1 - trainingReplies / wanted) + (gap ?? 0) * 0.6, 0.2, 0.95);
     return {
