@@ -293,7 +293,9 @@ describe("attune evaluate refuses, with one line and no folder left", () => {
     await file("prepare.yaml", "shape:\n  split: { train: 0.8, validation: 0.2, test: 0 }\n");
     const words = ["data", "prepare", "few.jsonl", "--out", "few", "--config", "prepare.yaml", "--json"];
     expect((await attune(words, { cwd: folder })).code).toBe(0);
-    expect(await refused("run", "--on", "few")).toMatchInlineSnapshot(`"error: the test split of few is empty. Choose another with --split."`);
+    expect(await refused("run", "--on", "few")).toMatchInlineSnapshot(
+      `"error: the test split of few is empty. Choose another with --split."`,
+    );
   });
 });
 

@@ -87,7 +87,12 @@ describe("all weights in training", () => {
     const model = tinyModel(family);
     const { names, gradient } = model.golden.full!;
     const layout = layoutOf(model.spec, names, model.golden.rank);
-    const options = { layout, parameters: formulaVector(layout), recompute: "blocks", lossChunks: 3 } as const;
+    const options = {
+      layout,
+      parameters: formulaVector(layout),
+      recompute: "blocks",
+      lossChunks: 3,
+    } as const;
     const got = await runLoss(runtime, model, model.sequences, options);
     expect(got.loss / model.golden.base.loss).toBeCloseTo(1, 5);
     expectGradients(layout, got.gradient, unpack(gradient));
