@@ -171,7 +171,7 @@ describe("adapted layers", () => {
       `"lora.targets names "proj", but no linear layer ends so. Did you mean q_proj? There are q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj."`,
     );
     expect(refusal(["lm_head"])).toMatchInlineSnapshot(
-      `"lora.targets names "lm_head", but no linear layer ends so. There are q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj."`,
+      `"lora.targets names lm_head, which embed_tokens and the vocabulary product share; a low-rank update of it is not supported. Train it whole: lora.modulesToSave: [embed_tokens]."`,
     );
   });
 });
