@@ -167,7 +167,7 @@ describe("a run against its base, baselines and other runs", () => {
     // One vocabulary row of float32 has 16 kB; 126 replies of up to 8 tokens would be 16 MB.
     expect(bytes).toBeLessThan(1_000_000);
     const svg = await readFile(join(folder, "run/evaluation/pictures/by-intent.svg"), "utf8");
-    expect(svg).toContain("&lt;script&gt;alert(1)");
+    expect(svg).toContain("&lt;script&gt;ale");
     expect(svg).not.toMatch(/<script|onload|javascript:/);
   });
 
