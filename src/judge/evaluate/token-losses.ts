@@ -78,7 +78,7 @@ export function tokenLossMeter(
   size: { readonly longest: number; readonly microTokens: number },
 ): TokenLossMeter {
   const { runtime, spec } = model;
-  // As in training: rows up to 512 run best whole, vocabulary products in chunks of 256 rows.
+  // As in training, rows up to 512 run best whole.
   const queryChunks = size.longest <= 512 ? 1 : Math.ceil(size.longest / 128);
   const programs = new Map<string, Program>();
   let changes: ResidentAdapter | undefined;

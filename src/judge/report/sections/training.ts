@@ -137,37 +137,24 @@ function pictures({ steps, evaluations, finished }: RunCurves): Markup {
   const losses = of("loss");
   const validation = evaluations.map(({ step, validationLoss }) => [step, validationLoss] as const);
   const mark = finished !== undefined && Number.isFinite(finished.bestStep) ? finished.bestStep : undefined;
-  const loss = eachLanguage((pick) =>
-    lineChart(
-      [
-        { name: pick({ en: "training", zh: "训练" }), points: smoothed(losses), tone: 5 },
-        { name: pick({ en: "validation", zh: "验证" }), points: validation, tone: 0 },
-      ],
-      {
-        label: pick({ en: "training and validation loss by step", zh: "训练损失与验证损失随步数的变化" }),
-        xUnit: pick(words.step),
-        yUnit: pick(words.loss),
-        ...(mark === undefined ? {} : { mark: { x: mark, name: pick(words.best) } }),
-        width: 940,
-        height: 300,
-      },
-    ),
-  );
-  const small = eachLanguage((pick) =>
-    lineChart(
-      [
-        { name: pick({ en: "training", zh: "训练" }), points: smoothed(losses), tone: 5 },
-        { name: pick({ en: "validation", zh: "验证" }), points: validation, tone: 0 },
-      ],
-      {
-        label: pick({ en: "training and validation loss by step", zh: "训练损失与验证损失随步数的变化" }),
-        xUnit: pick(words.step),
-        yUnit: pick(words.loss),
-        ...(mark === undefined ? {} : { mark: { x: mark, name: pick(words.best) } }),
-        ...size,
-      },
-    ),
-  );
+  const lossChart = (extent: { readonly width: number; readonly height: number }) =>
+    eachLanguage((pick) =>
+      lineChart(
+        [
+          { name: pick({ en: "training", zh: "训练" }), points: smoothed(losses), tone: 5 },
+          { name: pick({ en: "validation", zh: "验证" }), points: validation, tone: 0 },
+        ],
+        {
+          label: pick({ en: "training and validation loss by step", zh: "训练损失与验证损失随步数的变化" }),
+          xUnit: pick(words.step),
+          yUnit: pick(words.loss),
+          ...(mark === undefined ? {} : { mark: { x: mark, name: pick(words.best) } }),
+          ...extent,
+        },
+      ),
+    );
+  const loss = lossChart({ width: 940, height: 300 });
+  const small = lossChart(size);
   const single = (
     key: "gradientNorm" | "learningRate",
     label: Text,
