@@ -1,5 +1,4 @@
 /** What PEFT and transformers offer beside plain LoRA, step for step as they compute it on a tiny Llama. */
-import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { formulaTensor, uniform } from "../../test/fixtures/formula-weights.ts";
 import { adamWDefaults } from "../compute/optim/index.ts";
@@ -8,19 +7,16 @@ import { float32, scalar, tensor, zeros } from "../compute/tensor/index.ts";
 import {
   type ModelSpec,
   type ResidentModel,
-  type Sequence,
-  expectedWeights,
   flatBatch,
   lossGraph,
   residentModel,
   loadResidentModel,
-  specFromConfig,
   withSlidingWindow,
 } from "../model/decoder/index.ts";
 import { type ParameterLayout, parameterLayout, parameterViews } from "../model/nn/index.ts";
-import { memoryWeights } from "../model/weights/index.ts";
 import { adaptedLayers, savedWeights, targetModulesOf } from "./adapted-layers.ts";
 import { type EngineOptions, loraParameters, trainingEngine } from "./engine.ts";
+import { adapter, file, golden, initialOf, layers, row, spec, store } from "./golden-llama.testing.ts";
 
 type ByName = Readonly<Record<string, string>>;
 interface Method {
@@ -38,16 +34,7 @@ interface Golden extends Record<"dora" | "doraDropout" | "modules" | "window", M
   readonly dropout: number;
   readonly batches: readonly (readonly number[])[];
 }
-const golden = <T>(path: string): T =>
-  JSON.parse(readFileSync(new URL(`../../test/golden/${path}`, import.meta.url), "utf8")) as T;
 const want = golden<Golden>("train/adapted.json");
-const file = golden<{ config: unknown; rank: number; alpha: number; rows: number[][]; weights: number[][] }>(
-  "parity/llama3.1.json",
-);
-const spec = specFromConfig(file.config);
-const layers = adaptedLayers(spec, ["q_proj", "v_proj"]);
-const adapted = new Set(layers.map(({ path }) => path));
-const row = (i: number): Sequence => ({ ids: file.rows[i]!, weights: file.weights[i]! });
 const weightOf = (batch: readonly number[]): number =>
   batch.reduce((sum, i) => sum + file.weights[i]!.reduce((a, b) => a + b), 0);
 
@@ -55,14 +42,13 @@ let runtime: Runtime;
 let model: ResidentModel;
 beforeAll(async () => {
   runtime = await onnxRuntime({ threads: 1 });
-  const weights = expectedWeights(spec).map(({ name, shape }) => [name, formulaTensor(name, shape)] as const);
-  model = await loadResidentModel(runtime, spec, memoryWeights(weights));
+  model = await loadResidentModel(runtime, spec, store);
 });
 afterAll(() => runtime[Symbol.asyncDispose]());
 
 const options = (layout: ParameterLayout): EngineOptions => ({
   layout,
-  adapter: { rank: file.rank, scale: file.alpha / file.rank, adapts: (path) => adapted.has(path) },
+  adapter,
   dropout: 0,
   seed: 1,
   optimizer: adamWDefaults,
@@ -70,12 +56,6 @@ const options = (layout: ParameterLayout): EngineOptions => ({
   lossChunks: 1,
   recompute: "none",
 });
-
-function initialOf(layout: ParameterLayout): Float32Array {
-  const initial = new Float32Array(layout.size);
-  for (const { name, shape, offset } of layout.entries) initial.set(formulaTensor(name, shape).data, offset);
-  return initial;
-}
 
 /** Runs the golden batches; losses, norms and the parameters after them are those of PEFT. */
 async function expectFollows(

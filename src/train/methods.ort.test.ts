@@ -1,25 +1,22 @@
 /** Methods beside plain LoRA, step for step as PyTorch and PEFT take them. */
-import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { formulaTensor, uniform } from "../../test/fixtures/formula-weights.ts";
+import { uniform } from "../../test/fixtures/formula-weights.ts";
 import { adamWDefaults } from "../compute/optim/index.ts";
 import { type Runtime, onnxRuntime } from "../compute/runtime/index.ts";
 import { float32, scalar, zeros } from "../compute/tensor/index.ts";
 import {
   type ResidentModel,
-  type Sequence,
   expectedWeights,
   flatBatch,
   loadResidentModel,
   lossGraph,
-  specFromConfig,
 } from "../model/decoder/index.ts";
-import { type ParameterLayout, parameterLayout, parameterViews } from "../model/nn/index.ts";
-import { loraScale, memoryWeights } from "../model/weights/index.ts";
-import { adaptedLayers } from "./adapted-layers.ts";
+import { parameterLayout, parameterViews } from "../model/nn/index.ts";
+import { loraScale } from "../model/weights/index.ts";
 import { type EngineOptions, loraParameters, trainingEngine } from "./engine.ts";
 import { loraPlusFactors } from "./lora-plus.ts";
 import { embeddingNoise } from "./neftune.ts";
+import { adapter, file, golden, initialOf, layers, row, spec, store } from "./golden-llama.testing.ts";
 
 interface Method {
   readonly losses: readonly number[];
@@ -36,33 +33,17 @@ interface Golden extends Record<"rslora" | "loraplus" | "neftune" | "full", Meth
   readonly alpha: number;
   readonly batches: readonly (readonly number[])[];
 }
-const golden = <T>(path: string): T =>
-  JSON.parse(readFileSync(new URL(`../../test/golden/${path}`, import.meta.url), "utf8")) as T;
 const want = golden<Golden>("train/methods.json");
-const file = golden<{ config: unknown; rank: number; alpha: number; rows: number[][]; weights: number[][] }>(
-  "parity/llama3.1.json",
-);
-const spec = specFromConfig(file.config);
-const layers = adaptedLayers(spec, ["q_proj", "v_proj"]);
-const adapted = new Set(layers.map(({ path }) => path));
 const loraLayout = parameterLayout(loraParameters(layers, file.rank));
-const row = (i: number): Sequence => ({ ids: file.rows[i]!, weights: file.weights[i]! });
 const weightOf = (i: number): number => file.weights[i]!.reduce((a, b) => a + b);
 
 let runtime: Runtime;
 let model: ResidentModel;
 beforeAll(async () => {
   runtime = await onnxRuntime({ threads: 1 });
-  const weights = expectedWeights(spec).map(({ name, shape }) => [name, formulaTensor(name, shape)] as const);
-  model = await loadResidentModel(runtime, spec, memoryWeights(weights));
+  model = await loadResidentModel(runtime, spec, store);
 });
 afterAll(() => runtime[Symbol.asyncDispose]());
-
-function initialOf(layout: ParameterLayout): Float32Array {
-  const initial = new Float32Array(layout.size);
-  for (const { name, shape, offset } of layout.entries) initial.set(formulaTensor(name, shape).data, offset);
-  return initial;
-}
 
 /** Runs the golden batches and compares loss and norm of every step; returns the parameters after them. */
 async function follow(method: Method, changes: Partial<EngineOptions>): Promise<Float32Array> {
@@ -100,20 +81,16 @@ function expectParameters(got: Float32Array, method: Method): void {
   expect(error / largest).toBeLessThan(1e-4);
 }
 
-const adapter = (scale: number): EngineOptions["adapter"] & {} => ({
-  rank: file.rank,
-  scale,
-  adapts: (path) => adapted.has(path),
-});
+const scaled = (scale: number): typeof adapter => ({ ...adapter, scale });
 
 test("rank-stabilised LoRA is scaled by alpha / √rank", async () => {
   const scale = loraScale(file.alpha, file.rank, true);
-  expectParameters(await follow(want.rslora, { adapter: adapter(scale) }), want.rslora);
+  expectParameters(await follow(want.rslora, { adapter: scaled(scale) }), want.rslora);
 });
 
 test("LoRA+: B learns faster, and its weight decay with it, as PEFT's optimiser groups do", async () => {
   const rateFactors = loraPlusFactors(loraLayout.entries, loraLayout.size, want.ratio);
-  const parameters = await follow(want.loraplus, { adapter: adapter(file.alpha / file.rank), rateFactors });
+  const parameters = await follow(want.loraplus, { adapter: scaled(file.alpha / file.rank), rateFactors });
   expectParameters(parameters, want.loraplus);
 });
 
@@ -131,7 +108,7 @@ describe("NEFTune", () => {
   test("the loss and gradient with given noise on the embeddings", async () => {
     const graph = lossGraph(spec, {
       layout: loraLayout,
-      adapter: adapter(file.alpha / file.rank),
+      adapter: scaled(file.alpha / file.rank),
       embeddingNoise: true,
       gradients: true,
       queryChunks: 1,
@@ -181,7 +158,7 @@ describe("NEFTune", () => {
   test("noise moves the training loss and leaves the validation loss alone", async () => {
     const options = {
       layout: loraLayout,
-      adapter: adapter(1),
+      adapter: scaled(1),
       dropout: 0,
       seed: 1,
       optimizer: adamWDefaults,

@@ -1,23 +1,15 @@
 /** Mixed precision beside torch.autocast, loss scaling beside torch's GradScaler, and activations kept in half precision. */
-import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { formulaTensor, uniform } from "../../test/fixtures/formula-weights.ts";
+import { uniform } from "../../test/fixtures/formula-weights.ts";
 import { adamWDefaults, adamWGraph } from "../compute/optim/index.ts";
 import { type Runtime, onnxRuntime } from "../compute/runtime/index.ts";
 import { float32, scalar } from "../compute/tensor/index.ts";
-import {
-  type Sequence,
-  expectedWeights,
-  loadHalfModel,
-  loadResidentModel,
-  specFromConfig,
-} from "../model/decoder/index.ts";
+import { type Sequence, loadHalfModel, loadResidentModel } from "../model/decoder/index.ts";
 import { parameterLayout, parameterViews } from "../model/nn/index.ts";
-import { memoryWeights } from "../model/weights/index.ts";
-import { adaptedLayers } from "./adapted-layers.ts";
 import { loraParameters, trainingEngine } from "./engine.ts";
 import { firstScale, nextScale, scalerDefaults } from "./loss-scaler.ts";
 import { type Numerics, plainNumerics } from "./precision.ts";
+import { adapter, file, golden, initialOf, layers, spec, store } from "./golden-llama.testing.ts";
 
 interface Gradients {
   readonly loss: number;
@@ -34,25 +26,13 @@ interface Trace {
   readonly goodSteps: readonly number[];
   readonly parameters: readonly (readonly number[])[];
 }
-const golden = <T>(path: string): T =>
-  JSON.parse(readFileSync(new URL(`../../test/golden/${path}`, import.meta.url), "utf8")) as T;
 const want = golden<Record<"float32" | "fp16" | "bf16", Gradients> & { readonly traces: readonly Trace[] }>(
   "train/precision.json",
 );
-const file = golden<{ config: unknown; rank: number; alpha: number; rows: number[][]; weights: number[][] }>(
-  "parity/llama3.1.json",
-);
-const spec = specFromConfig(file.config);
-const layers = adaptedLayers(spec, ["q_proj", "v_proj"]);
-const adapted = new Set(layers.map(({ path }) => path));
 const layout = parameterLayout(loraParameters(layers, file.rank));
+const initial = initialOf(layout);
 const sequences = file.rows.map((ids, i): Sequence => ({ ids, weights: file.weights[i]! }));
 const supervised = file.weights.flat().reduce((a, b) => a + b);
-const initial = new Float32Array(layout.size);
-for (const { name, shape, offset } of layout.entries) initial.set(formulaTensor(name, shape).data, offset);
-const store = memoryWeights(
-  expectedWeights(spec).map(({ name, shape }) => [name, formulaTensor(name, shape)] as const),
-);
 
 let runtime: Runtime;
 beforeAll(async () => {
@@ -71,7 +51,7 @@ async function run(
     : await loadResidentModel(runtime, spec, store);
   await using engine = await trainingEngine(model, initial, {
     layout,
-    adapter: { rank: file.rank, scale: file.alpha / file.rank, adapts: (path) => adapted.has(path) },
+    adapter,
     dropout: 0,
     seed: 1,
     optimizer: adamWDefaults,
@@ -189,7 +169,7 @@ describe("dynamic loss scaling", () => {
     const model = await loadResidentModel(runtime, spec, store);
     await using engine = await trainingEngine(model, initial, {
       layout,
-      adapter: { rank: file.rank, scale: file.alpha / file.rank, adapts: (path) => adapted.has(path) },
+      adapter,
       dropout: 0,
       seed: 1,
       optimizer: adamWDefaults,
