@@ -19,6 +19,15 @@ export interface CorpusSource {
   readonly tokenizerLimit: number;
 }
 
+/** The last 2 % of a source are never trained on. */
+export function splitHeldOut<T>(items: readonly T[]): {
+  readonly train: readonly T[];
+  readonly heldOut: readonly T[];
+} {
+  const from = items.length - Math.floor(items.length * 0.02);
+  return { train: items.slice(0, from), heldOut: items.slice(from) };
+}
+
 /** How many conversations the generator adds; Chinese gets more because the collected data has little of it. */
 const GENERATED = { en: 7_000, zh: 14_000 } as const;
 

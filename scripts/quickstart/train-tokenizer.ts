@@ -2,28 +2,16 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { Tokenizer } from "@huggingface/tokenizers";
+import {
+  type Tokenizer,
+  countWords,
+  newTokenizer,
+  tokenizerFromSources,
+} from "../../src/model/text/index.ts";
 import { formatCount, writeFileAtomic } from "../../src/util/index.ts";
-import { PRE_TOKEN_SOURCE, countWords, trainEncoding } from "./byte-pair-encoding.ts";
-import { splitHeldOut } from "./corpus-format.ts";
-import { type CorpusSource, readCorpusSources } from "./corpus-sources.ts";
+import { type CorpusSource, readCorpusSources, splitHeldOut } from "./corpus-sources.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
-const VOCABULARY = 6_144;
-const SPECIALS = [
-  "<|endoftext|>",
-  "<|im_start|>",
-  "<|im_end|>",
-  "<|reserved_0|>",
-  "<|reserved_1|>",
-  "<|reserved_2|>",
-  "<|reserved_3|>",
-  "<|reserved_4|>",
-] as const;
-
-/** ChatML; no default system message, so that what is rendered is what was given. */
-const CHAT_TEMPLATE =
-  "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
 /** The words of the embedded shop are counted too: its goods should not fall apart into bytes. */
 const SHOP_WEIGHT = 12;
@@ -40,61 +28,21 @@ async function main(): Promise<void> {
   for (const source of sources) countSource(source, counts);
   const shop: unknown = JSON.parse(readFileSync(join(ROOT, "assets", "quickstart", "shop.json"), "utf8"));
   for (const text of wording(shop)) countWords(text, SHOP_WEIGHT, counts);
-  for (const role of ["system", "user", "assistant"]) counts.set(role, (counts.get(role) ?? 0) + 1e6);
-  const encoding = trainEncoding(counts, {
-    merges: VOCABULARY - 256 - SPECIALS.length,
+  const { tokenizerJson, tokenizerConfig } = newTokenizer(counts, {
+    vocabulary: 6_144,
+    reserved: 5,
+    contextLength: 1024,
     maxHanCharacters: 3,
     maxBytes: 20,
   });
-
-  const specials = SPECIALS.map((content, index) => ({
-    id: encoding.tokens.length + index,
-    content,
-    single_word: false,
-    lstrip: false,
-    rstrip: false,
-    normalized: false,
-    special: true,
-  }));
-  const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: false, use_regex: false };
-  const split = { type: "Split", pattern: { Regex: PRE_TOKEN_SOURCE }, behavior: "Isolated", invert: false };
-  const tokenizer = {
-    version: "1.0",
-    truncation: null,
-    padding: null,
-    added_tokens: specials,
-    normalizer: { type: "NFC" },
-    pre_tokenizer: { type: "Sequence", pretokenizers: [split, byteLevel] },
-    post_processor: byteLevel,
-    decoder: byteLevel,
-    model: {
-      type: "BPE",
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: "",
-      end_of_word_suffix: "",
-      fuse_unk: false,
-      byte_fallback: false,
-      ignore_merges: false,
-      vocab: Object.fromEntries(encoding.tokens.map((token, id) => [token, id])),
-      merges: encoding.merges.map(([left, right]) => `${left} ${right}`),
-    },
-  };
-  const config = {
-    tokenizer_class: "PreTrainedTokenizerFast",
-    model_max_length: 1024,
-    bos_token: null,
-    eos_token: "<|im_end|>",
-    pad_token: "<|endoftext|>",
-    unk_token: null,
-    clean_up_tokenization_spaces: false,
-    chat_template: CHAT_TEMPLATE,
-  };
-  await writeFileAtomic(join(values.out, "tokenizer.json"), `${JSON.stringify(tokenizer)}\n`);
-  await writeFileAtomic(join(values.out, "tokenizer_config.json"), `${JSON.stringify(config, null, 2)}\n`);
-  const map = { eos_token: config.eos_token, pad_token: config.pad_token };
-  await writeFileAtomic(join(values.out, "special_tokens_map.json"), `${JSON.stringify(map, null, 2)}\n`);
-  report(sources, new Tokenizer(tokenizer, config));
+  await writeFileAtomic(join(values.out, "tokenizer.json"), `${JSON.stringify(tokenizerJson)}\n`);
+  const { eos_token, pad_token } = tokenizerConfig as Record<string, unknown>;
+  for (const [name, content] of [
+    ["tokenizer_config.json", tokenizerConfig],
+    ["special_tokens_map.json", { eos_token, pad_token }],
+  ] as const)
+    await writeFileAtomic(join(values.out, name), `${JSON.stringify(content, null, 2)}\n`);
+  report(sources, tokenizerFromSources({ tokenizerJson, tokenizerConfig, at: values.out }).tokenizer);
 }
 
 function countSource(source: CorpusSource, counts: Map<string, number>): void {
@@ -119,7 +67,7 @@ function report(sources: readonly CorpusSource[], tokenizer: Tokenizer): void {
     let tokens = 0;
     for (const { content } of splitHeldOut(conversations).heldOut.flat()) {
       characters += [...content].length;
-      tokens += tokenizer.encode(content, { add_special_tokens: false }).ids.length;
+      tokens += tokenizer.encode(content).length;
     }
     if (tokens > 0) {
       const perToken = (characters / tokens).toFixed(2);

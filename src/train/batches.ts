@@ -3,7 +3,7 @@ import { type FeedSequence, epochBatches, microBatches } from "../data/feed/inde
 import type { BatchSource, TrainingBatch } from "./loop.ts";
 
 export interface BatchSourceOptions {
-  /** Replies in a batch. */
+  /** Replies in a batch, or tokens. */
   readonly batch: number;
   /** Most tokens in a micro-batch. */
   readonly microTokens: number;

@@ -1,7 +1,7 @@
 /** One model, its trainable vector and AdamW's moments on a device: accumulate gradients, update, measure loss. */
 import { type AdamWOptions, adamWGraph } from "../compute/optim/index.ts";
 import type { DeviceTensor, Program } from "../compute/runtime/index.ts";
-import { type Tensor, float32, scalar, zeros } from "../compute/tensor/index.ts";
+import { type Tensor, float32, scalar, tensor, zeros } from "../compute/tensor/index.ts";
 import {
   type AdapterOptions,
   type FlatBatch,
@@ -35,6 +35,8 @@ export interface EngineOptions {
   readonly rateFactors?: Float32Array;
   /** How the frozen linear layers compute; the model must hold its weights accordingly. */
   readonly base?: "float32" | "int8";
+  /** [N]: 1 where weight decay applies. Absent: everywhere. */
+  readonly decayed?: Uint8Array;
   /** Mixed precision and the form of kept activations; absent: float32 throughout. */
   readonly numerics?: Numerics;
 }
@@ -105,7 +107,7 @@ export async function trainingEngine(
     lossChunks,
     ...mixed,
   };
-  const { neftune = 0, rateFactors } = options;
+  const { neftune = 0, rateFactors, decayed } = options;
   const noise = neftune === 0 ? undefined : embeddingNoise(options.seed, neftune, spec.hiddenSize);
   const stepGraph = lossGraph(spec, {
     ...shared,
@@ -118,7 +120,11 @@ export async function trainingEngine(
     name: "training step",
   });
   const optimizer = await runtime.compile(
-    adamWGraph(options.optimizer, rateFactors === undefined ? "scalar" : "element", scaled),
+    adamWGraph(options.optimizer, {
+      rateFactors: rateFactors !== undefined,
+      decayed: decayed !== undefined,
+      guarded: scaled,
+    }),
     { name: "optimizer" },
   );
   let measure: Program | undefined;
@@ -134,6 +140,12 @@ export async function trainingEngine(
   let gradient = none;
 
   const replaceGradient = async (next: DeviceTensor): Promise<void> => {
+  const byElement = {
+    ...(rateFactors === undefined ? {} : { rateFactors: await upload(rateFactors) }),
+    ...(decayed === undefined
+      ? {}
+      : { decayed: await runtime.upload(tensor("bool", [layout.size], decayed.slice()), { transfer: true }) }),
+  };
     if (gradient !== none) await runtime.release(gradient);
     gradient = next;
   };
@@ -143,8 +155,8 @@ export async function trainingEngine(
     parameters,
     lossScale: scalar(lossScale),
   });
-  const download = async (tensor: DeviceTensor): Promise<Float32Array> =>
-    (await runtime.download(tensor)).data as Float32Array;
+  const download = async (held: DeviceTensor): Promise<Float32Array> =>
+    (await runtime.download(held)).data as Float32Array;
 
   return {
     accumulate: async (sequences, lossScale, draw, signal, gradientScale = 1) => {
@@ -183,8 +195,9 @@ export async function trainingEngine(
           gradient,
           firstMoment,
           secondMoment,
-          rate: byElement(learningRate, rateFactors),
-          decay: byElement(learningRate * weightDecay, rateFactors),
+          ...byElement,
+          rate: scalar(learningRate),
+          decay: scalar(learningRate * weightDecay),
           gradientScale: scalar(1 / gradientScale),
           maxNorm: scalar(maxNorm),
           correction1: scalar(1 - beta1 ** update),
@@ -231,23 +244,15 @@ export async function trainingEngine(
     },
     [Symbol.asyncDispose]: async () => {
       await replaceGradient(none);
-      for (const tensor of [parameters, firstMoment, secondMoment, none]) await runtime.release(tensor);
+      for (const held of [parameters, firstMoment, secondMoment, none, ...Object.values(byElement)])
+        await runtime.release(held);
       for (const program of [step, optimizer, measure]) await program?.[Symbol.asyncDispose]();
     },
   };
 }
 
-/** [1], or [N] where elements differ. */
-function byElement(value: number, factors: Float32Array | undefined): Tensor<"float32"> {
-  if (factors === undefined) return float32([1], [value]);
-  return float32(
-    [factors.length],
-    factors.map((factor) => value * factor),
-  );
-}
-
-function numberOf(tensor: Tensor): number {
-  return (tensor.data as Float32Array)[0]!;
+function numberOf(value: Tensor): number {
+  return (value.data as Float32Array)[0]!;
 }
 
 /** The width of each dropout input: the last size of the A matrix of the layer it belongs to. */

@@ -127,7 +127,7 @@ describe("dynamic loss scaling", () => {
   test.each(want.traces)("as torch's GradScaler: $label", async (trace) => {
     const options = { ...scalerDefaults, interval: trace.interval, initial: trace.initial };
     const size = trace.parameters[0]!.length;
-    await using program = await runtime.compile(adamWGraph(adamWDefaults, "scalar", true));
+    await using program = await runtime.compile(adamWGraph(adamWDefaults, { guarded: true }));
     let state = firstScale(options);
     let vectors = {
       parameters: float32([size], uniform("parameters", size)),
@@ -141,8 +141,8 @@ describe("dynamic loss scaling", () => {
       const { outputs } = await program.run({
         ...vectors,
         gradient: float32([size], gradient),
-        rate: float32([1], [0.01]),
-        decay: float32([1], [0.01 * 0.1]),
+        rate: scalar(0.01),
+        decay: scalar(0.01 * 0.1),
         gradientScale: scalar(1 / state.scale),
         maxNorm: scalar(0.5),
         correction1: scalar(1 - 0.9 ** update),

@@ -2,8 +2,11 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { splitHeldOut } from "../../scripts/quickstart/corpus-format.ts";
-import { readCollectedSources, toConversation } from "../../scripts/quickstart/corpus-sources.ts";
+import {
+  readCollectedSources,
+  splitHeldOut,
+  toConversation,
+} from "../../scripts/quickstart/corpus-sources.ts";
 import { genericDialogues } from "../../scripts/quickstart/generic-dialogues.ts";
 import { expand, parsePhraseBook, readPhraseBook } from "../../scripts/quickstart/phrase-book.ts";
 import { UserError, random } from "../../src/util/index.ts";

@@ -1,66 +1,13 @@
-/** The embedded tokenizer: its trainer on a known example, and the shipped files against Hugging Face's ids. */
+/** The embedded tokenizer: the shipped files against Hugging Face's ids. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Template } from "@huggingface/jinja";
 import { Tokenizer } from "@huggingface/tokenizers";
 import { describe, expect, it } from "vitest";
-import {
-  PRE_TOKEN_SOURCE,
-  byteAlphabet,
-  countWords,
-  trainEncoding,
-} from "../../scripts/quickstart/byte-pair-encoding.ts";
+import { wordPattern } from "../../src/model/text/index.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
 const readJson = <T>(...path: string[]): T => JSON.parse(readFileSync(join(ROOT, ...path), "utf8")) as T;
-
-describe("the trainer", () => {
-  it("learns the merges of the paper's example", () => {
-    // Sennrich, Haddow and Birch 2016: low 5, lower 2, newest 6, widest 3 (without an end-of-word mark).
-    const counts = new Map([
-      ["low", 5],
-      ["lower", 2],
-      ["newest", 6],
-      ["widest", 3],
-    ]);
-    const { merges } = trainEncoding(counts, { merges: 4, maxHanCharacters: 3, maxBytes: 20 });
-    const pairs = merges.map((pair) => pair.join("+"));
-    // e+s and s+t occur 9 times each: the lower ids go first.
-    expect(pairs).toEqual(["e+s", "es+t", "l+o", "lo+w"]);
-  });
-
-  it("does not depend on the order in which words were counted", () => {
-    const words: [string, number][] = [
-      ["茶壶", 4],
-      ["茶叶", 4],
-      [" tea", 3],
-      [" teapot", 3],
-    ];
-    const options = { merges: 6, maxHanCharacters: 3, maxBytes: 20 };
-    expect(trainEncoding(new Map(words.toReversed()), options)).toEqual(
-      trainEncoding(new Map(words), options),
-    );
-  });
-
-  it("passes over tokens with too many Chinese characters", () => {
-    const { tokens } = trainEncoding(new Map([["给您添麻烦了", 100]]), {
-      merges: 14,
-      maxHanCharacters: 3,
-      maxBytes: 20,
-    });
-    const byteOf = new Map(byteAlphabet.map(({ byte, character }) => [character, byte]));
-    for (const token of tokens) {
-      const text = Buffer.from([...token].map((character) => byteOf.get(character)!)).toString("utf8");
-      expect(text.match(/\p{Script=Han}/gu)?.length ?? 0).toBeLessThanOrEqual(3);
-    }
-  });
-
-  it("splits digits one by one and keeps a word with its blank", () => {
-    const counts = new Map<string, number>();
-    countWords("It's order 123，您好。", 1, counts);
-    expect([...counts.keys()]).toEqual(["It", "'s", " order", " ", "1", "2", "3", "，您好", "。"]);
-  });
-});
 
 interface TokenizerFile {
   readonly added_tokens: readonly { readonly id: number; readonly content: string }[];
@@ -100,7 +47,7 @@ describe("the shipped tokenizer", () => {
       "<|im_start|>",
       "<|im_end|>",
     ]);
-    expect(file.pre_tokenizer.pretokenizers[0]!.pattern!.Regex).toBe(PRE_TOKEN_SOURCE);
+    expect(file.pre_tokenizer.pretokenizers[0]!.pattern!.Regex).toBe(wordPattern);
   });
 
   it("gives the ids that transformers gives", () => {

@@ -10,21 +10,27 @@ export interface AdamWOptions {
 
 export const adamWDefaults: AdamWOptions = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
 
+export interface AdamWGraphOptions {
+  /** The learning rate is multiplied by `rateFactors` [N], and with it the decay. */
+  readonly rateFactors?: boolean;
+  /** Only elements where `decayed` (bool [N]) is true decay. */
+  readonly decayed?: boolean;
+  /** A gradient with an element that is not finite leaves parameters and moments as they were, and its norm is NaN. */
+  readonly guarded?: boolean;
+}
+
 /**
  * One update (Loshchilov and Hutter, 2019; bias correction and clipping as PyTorch computes them).
  *
- * Inputs, all float32: `parameters`, `gradient`, `firstMoment`, `secondMoment` [N]; `decay` and `rate` [N] or [1]
- * (learning rate · weight decay and learning rate, by element where groups differ); scalars `gradientScale`
- * (multiplies the gradient before anything else), `maxNorm` (+∞ turns clipping off), `correction1` = 1 − β1ᵗ and
- * `correction2` = √(1 − β2ᵗ).
+ * Inputs, all float32: `parameters`, `gradient`, `firstMoment`, `secondMoment` [N]; `rateFactors` [N]
+ * and `decayed` (bool [N]) where asked for; scalars `rate` and `decay` (learning rate, and learning rate · weight decay),
+ * `gradientScale` (multiplies the gradient before anything else), `maxNorm` (+∞ turns clipping off),
+ * `correction1` = 1 − β1ᵗ and `correction2` = √(1 − β2ᵗ).
  * Outputs: `nextParameters`, `nextFirstMoment`, `nextSecondMoment` [N] and the scalar `gradientNorm` before clipping.
- * With `guarded`, a gradient with an element that is not finite leaves parameters and moments as they were, and its
- * norm is NaN.
  */
 export function adamWGraph(
   options: AdamWOptions = adamWDefaults,
-  rates: "scalar" | "element" = "scalar",
-  guarded = false,
+  { rateFactors = false, decayed: chosen = false, guarded = false }: AdamWGraphOptions = {},
 ): Graph {
   const g = new GraphBuilder();
   const vector = (name: string) => g.input(name, "float32", ["N"]);
@@ -33,9 +39,11 @@ export function adamWGraph(
   const gradient = g.mul(vector("gradient"), number("gradientScale"));
   const firstMoment = vector("firstMoment");
   const secondMoment = vector("secondMoment");
-  const rateShape = rates === "element" ? ["N"] : [1];
-  const decay = g.input("decay", "float32", rateShape);
-  const rate = g.input("rate", "float32", rateShape);
+  const factors = rateFactors ? vector("rateFactors") : undefined;
+  const faster = (value: Value): Value => (factors === undefined ? value : g.mul(value, factors));
+  const rate = faster(number("rate"));
+  const everywhere = faster(number("decay"));
+  const decay = chosen ? g.where(g.input("decayed", "bool", ["N"]), everywhere, 0) : everywhere;
 
   const norm = g.sqrt(g.sum(g.mul(gradient, gradient), [0]));
   const clip = g.min(1, g.div(number("maxNorm"), g.add(norm, 1e-6)));

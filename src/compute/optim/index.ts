@@ -1,5 +1,5 @@
 /** Optimisers as graphs, and learning-rate schedules. */
 export { adamWDefaults, adamWGraph } from "./adamw.ts";
-export type { AdamWOptions } from "./adamw.ts";
+export type { AdamWGraphOptions, AdamWOptions } from "./adamw.ts";
 export { scheduleFactor } from "./schedule.ts";
 export type { Schedule, ScheduleKind } from "./schedule.ts";

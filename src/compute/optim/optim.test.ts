@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { uniform } from "../../../test/fixtures/formula-weights.ts";
 import { interpret, widen } from "../runtime/index.ts";
-import { float32, scalar } from "../tensor/index.ts";
+import { float32, scalar, tensor } from "../tensor/index.ts";
 import { type Schedule, adamWDefaults, adamWGraph, scheduleFactor } from "./index.ts";
 
 const golden = <T>(name: string): T =>
@@ -28,9 +28,10 @@ const { elements, steps, cases } = golden<{ elements: number; steps: number; cas
   "adamw.json",
 );
 
-/** Steps through the golden run; `perElement` feeds rate and decay as vectors, `accumulated` scales the gradient down. */
-function run(it: AdamWCase, perElement = false, accumulated = 1): Record<string, readonly number[]> {
-  const graph = adamWGraph(it, perElement ? "element" : "scalar");
+/** Steps through the golden run; `factor` divides the rates and multiplies them by element, `accumulated` scales the gradient down. */
+function run(it: AdamWCase, factor?: number, accumulated = 1): Record<string, readonly number[]> {
+  const perElement = factor !== undefined;
+  const graph = adamWGraph(it, { rateFactors: perElement, decayed: perElement });
   const vector = (values: ArrayLike<number>) => float32([elements], values);
   let state = {
     parameters: vector(uniform("parameters", elements)),
@@ -41,14 +42,18 @@ function run(it: AdamWCase, perElement = false, accumulated = 1): Record<string,
   for (let step = 1; step <= steps; step++) {
     const rate = (it.learningRate * step) / steps;
     const gradient = uniform(`gradient ${step}`, elements).map((u) => u * it.gradientScale * step);
-    const rates = (value: number) =>
-      perElement ? vector(new Float32Array(elements).fill(value)) : float32([1], [value]);
     const feeds = {
       ...state,
       gradient: vector(gradient.map((value) => value * accumulated)),
       gradientScale: scalar(1 / accumulated),
-      rate: rates(rate),
-      decay: rates(rate * it.weightDecay),
+      rate: scalar(rate / (factor ?? 1)),
+      decay: scalar((rate * it.weightDecay) / (factor ?? 1)),
+      ...(perElement
+        ? {
+            rateFactors: vector(new Float32Array(elements).fill(factor)),
+            decayed: tensor("bool", [elements], new Uint8Array(elements).fill(1)),
+          }
+        : {}),
       maxNorm: scalar(it.maxNorm ?? Number.POSITIVE_INFINITY),
       correction1: scalar(1 - it.beta1 ** step),
       correction2: scalar(Math.sqrt(1 - it.beta2 ** step)),
@@ -78,7 +83,7 @@ function gap(got: readonly number[], want: readonly number[]): number {
 
 describe("AdamW equals torch.optim.AdamW with clip_grad_norm_", () => {
   test.each(cases)("$label", (it) => {
-    for (const got of [run(it), run(it, true), run(it, false, 8)]) {
+    for (const got of [run(it), run(it, 4), run(it, undefined, 8)]) {
       for (const name of ["norms", "parameters", "firstMoment", "secondMoment"] as const) {
         expect(gap(got[name]!, it[name]), name).toBeLessThan(1e-6);
       }
@@ -98,8 +103,8 @@ describe("AdamW equals torch.optim.AdamW with clip_grad_norm_", () => {
       gradient: zero,
       firstMoment: zero,
       secondMoment: zero,
-      rate: widen(float32([1], [0.1])),
-      decay: widen(float32([1], [0])),
+      rate: one(0.1),
+      decay: one(0),
       gradientScale: one(1),
       maxNorm: one(1),
       correction1: one(0.1),
@@ -107,6 +112,27 @@ describe("AdamW equals torch.optim.AdamW with clip_grad_norm_", () => {
     });
     expect([...out["nextParameters"]!.data, ...out["nextSecondMoment"]!.data]).toEqual([1, -1, 0, 0]);
   });
+});
+
+test("decay spares elements, and rates differ by element", () => {
+  const graph = adamWGraph(adamWDefaults, { rateFactors: true, decayed: true });
+  const vector = (...values: number[]) => widen(float32([values.length], values));
+  const number = (value: number) => widen(scalar(value));
+  const out = interpret(graph, {
+    parameters: vector(1, 1, 1),
+    gradient: vector(0, 0, 0),
+    firstMoment: vector(0, 0, 0),
+    secondMoment: vector(0, 0, 0),
+    rateFactors: vector(1, 1, 2),
+    decayed: widen(tensor("bool", [3], Uint8Array.of(1, 0, 1))),
+    rate: number(0.1),
+    decay: number(0.25),
+    gradientScale: number(1),
+    maxNorm: number(1),
+    correction1: number(0.1),
+    correction2: number(0.1),
+  });
+  expect([...out["nextParameters"]!.data]).toEqual([0.75, 1, 0.5]);
 });
 
 describe("schedules equal transformers' get_*_schedule_with_warmup", () => {

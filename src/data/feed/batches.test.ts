@@ -34,6 +34,15 @@ describe("epochBatches", () => {
     );
   });
 
+  it("counts tokens where it is asked to", () => {
+    const all = sequencesOf([9, 9, 9, 4, 4, 4, 4]);
+    for (const one of epochBatches(all, 0, { batch: 20, unit: "tokens", seed: 1 }).slice(0, -1)) {
+      const lengths = one.map(({ ids }) => ids.length);
+      expect(lengths.reduce((a, b) => a + b)).toBeGreaterThanOrEqual(20);
+      expect(lengths.slice(0, -1).reduce((a, b) => a + b, 0)).toBeLessThan(20);
+    }
+  });
+
   it("orders by seed and epoch", () => {
     const all = sequencesOf(Array.from({ length: 30 }, (_, i) => i + 1));
     const order = (seed: number, epoch: number): number[] =>

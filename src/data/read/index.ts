@@ -1,6 +1,8 @@
 /** Reading: whatever people have, as records or as rejections with a reason. */
 export { describeCounts, readCounts } from "./counts.ts";
 export type { ReadCounts } from "./counts.ts";
+export { documentFiles, readDocuments } from "./documents.ts";
+export type { DocumentOptions, TextDocument } from "./documents.ts";
 export { ENCODINGS } from "./encoding.ts";
 export type { Encoding } from "./encoding.ts";
 export { readExamples, toExample } from "./examples.ts";

@@ -25,7 +25,11 @@ export function looksLikeRows(path: string): boolean {
   return ROW_FILE.test(name) && !name.startsWith(".") && !path.split(/[\\/]/).includes("__MACOSX");
 }
 
-export async function expandInputs(inputs: readonly string[]): Promise<ExpandedInputs> {
+/** `accepts`: which files of a folder are read, by their names. */
+export async function expandInputs(
+  inputs: readonly string[],
+  accepts: (path: string) => boolean = looksLikeRows,
+): Promise<ExpandedInputs> {
   if (inputs.length === 0)
     throw new UserError("no input is named", { next: "Name a file, a folder, a glob or -." });
   const files: InputFile[] = [];
@@ -53,7 +57,7 @@ export async function expandInputs(inputs: readonly string[]): Promise<ExpandedI
     } else if (found === "folder") {
       const before = files.length;
       for (const path of await walk(input)) {
-        if (looksLikeRows(path)) await add(path, false);
+        if (accepts(path)) await add(path, false);
         else ignored.push(path);
       }
       if (files.length === before) {

@@ -10,7 +10,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "parity"))
 import torch
 from formula import uniform
-from transformers import get_constant_schedule_with_warmup, get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
+from transformers import get_constant_schedule_with_warmup, get_cosine_schedule_with_warmup, get_wsd_schedule, get_linear_schedule_with_warmup
 
 N, STEPS = 24, 5
 cases = []
@@ -37,10 +37,12 @@ json.dump(dict(elements=N, steps=STEPS, cases=cases), open(f"{HERE}/adamw.json",
 
 schedules = []
 for warmup, total in [(0, 10), (3, 10), (10, 10), (1, 40), (7, 100), (0, 1)]:
+    decay = (total - warmup) // 3
     for kind, make in [
         ("constant", lambda o: get_constant_schedule_with_warmup(o, warmup)),
         ("linear", lambda o: get_linear_schedule_with_warmup(o, warmup, total)),
         ("cosine", lambda o: get_cosine_schedule_with_warmup(o, warmup, total)),
+        ("wsd", lambda o: get_wsd_schedule(o, warmup, decay, total, decay_type="linear")),
     ]:
         opt = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
         schedule = make(opt)
@@ -49,5 +51,6 @@ for warmup, total in [(0, 10), (3, 10), (10, 10), (1, 40), (7, 100), (0, 1)]:
             factors.append(schedule.get_last_lr()[0])
             opt.step()
             schedule.step()
-        schedules.append(dict(kind=kind, warmupSteps=warmup, totalSteps=total, factors=factors))
+        extra = dict(decaySteps=decay) if kind == "wsd" else {}
+        schedules.append(dict(kind=kind, warmupSteps=warmup, totalSteps=total, **extra, factors=factors))
 json.dump(schedules, open(f"{HERE}/schedules.json", "w"), separators=(",", ":"))
