@@ -1,5 +1,8 @@
 /** Runtimes: onnxruntime in a worker thread, and the slow reference interpreter. */
+export { Arena } from "./arena.ts";
 export { FeedError } from "./feeds.ts";
+export { bufferEvents, executionOrder, liveBytes } from "./memory-plan.ts";
+export type { BufferEvent } from "./memory-plan.ts";
 export { onnxRuntime } from "./onnxruntime.ts";
 export type { OnnxRuntimeOptions, Provider } from "./onnxruntime.ts";
 export { evaluateNode, interpret, narrow, referenceRuntime, widen } from "./reference/index.ts";
