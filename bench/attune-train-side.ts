@@ -5,12 +5,12 @@ import { GraphBuilder, optimize } from "../src/compute/graph/index.ts";
 import { type DeviceTensor, type Runtime, onnxRuntime } from "../src/compute/runtime/index.ts";
 import { adamWDefaults } from "../src/compute/optim/index.ts";
 import { float32 } from "../src/compute/tensor/index.ts";
-import { microBatches } from "../src/data/feed/index.ts";
 import {
   type ModelSpec,
   type Sequence,
   flatBatch,
   lossGraph,
+  microBatches,
   specFromConfig,
 } from "../src/model/decoder/index.ts";
 import { parameterLayout, parameterViews } from "../src/model/nn/index.ts";

@@ -2,8 +2,8 @@
 import { Command } from "commander";
 import { adamWDefaults } from "../src/compute/optim/index.ts";
 import { onnxRuntime } from "../src/compute/runtime/index.ts";
-import { type FeedSequence, microBatches } from "../src/data/feed/index.ts";
-import { loadResidentModel } from "../src/model/decoder/index.ts";
+import type { FeedSequence } from "../src/data/feed/index.ts";
+import { loadResidentModel, microBatches } from "../src/model/decoder/index.ts";
 import { openChatModel } from "../src/model/index.ts";
 import { parameterLayout } from "../src/model/nn/index.ts";
 import { adaptedLayers, loraParameters, trainingEngine } from "../src/train/index.ts";

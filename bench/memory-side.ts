@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { onnxRuntime } from "../src/compute/runtime/index.ts";
 import { adamWDefaults } from "../src/compute/optim/index.ts";
-import { microBatches } from "../src/data/feed/index.ts";
 import {
   type Recompute,
   loadHalfModel,
   loadResidentModel,
+  microBatches,
   specFromConfig,
 } from "../src/model/decoder/index.ts";
 import { parameterLayout, parameterViews } from "../src/model/nn/index.ts";

@@ -37,6 +37,8 @@ export interface TrainPlan {
   readonly training: BatchSource;
   readonly validation: readonly TrainingBatch[];
   readonly steps: number;
+  /** Whether the sequences of a micro-batch share the tokens of a common beginning. */
+  readonly share: boolean;
   readonly warmupSteps: number;
   readonly evaluateEvery: number;
   readonly checkpointEvery: number;
@@ -82,8 +84,11 @@ export function planTraining(config: TrainConfig, model: ChatModel, data: Traini
   const trainingSet = encode(data.training);
   const validationSet = data.validation.length === 0 ? undefined : encode(data.validation);
   const { batch, microTokens } = config.training;
-  const training = batchSource(trainingSet.sequences, { batch, microTokens, seed: config.seed });
-  const validation = validationBatches(validationSet?.sequences ?? [], microTokens);
+  // NEFTune's noise is each sequence's own, by its length.
+  const share = config.training.fold && config.training.neftune === 0;
+  const micro = { tokens: microTokens, share };
+  const training = batchSource(trainingSet.sequences, { batch, micro, seed: config.seed });
+  const validation = validationBatches(validationSet?.sequences ?? [], micro);
   const { stepsPerEpoch } = training;
   const steps = plannedSteps(config, stepsPerEpoch);
 
@@ -115,6 +120,7 @@ export function planTraining(config: TrainConfig, model: ChatModel, data: Traini
     ...(adapter === undefined ? {} : { adapter }),
     training,
     validation,
+    share,
     steps,
     warmupSteps: plannedWarmup(config, stepsPerEpoch),
     evaluateEvery,

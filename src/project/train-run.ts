@@ -161,6 +161,7 @@ async function* trainIn(
     ...plan.chunks,
     recompute: config.training.checkpointing,
     neftune: config.training.neftune,
+    share: plan.share,
     ...(config.optimizer.loraPlusRatio === 1
       ? {}
       : {

@@ -169,7 +169,8 @@ describe("DoRA with dropout", () => {
       recompute: "none",
     });
     await using program = await runtime.compile(graph);
-    const { feeds, tokens, longest } = flatBatch([0, 1, 2].map(row), spec, { queryChunks: 1, lossChunks: 1 });
+    const whole = { queryChunks: 1, lossChunks: 1, share: false };
+    const { feeds, tokens, longest } = flatBatch([0, 1, 2].map(row), spec, whole);
     const masks = Object.fromEntries(
       layers.map(({ path }) => {
         const kept = [0, 1, 2].flatMap((i) => {

@@ -1,12 +1,21 @@
 /** The batches of a run by step number: a step always means the same batch, whenever it is asked for. */
-import { type FeedSequence, epochBatches, microBatches } from "../data/feed/index.ts";
+import { type FeedSequence, epochBatches } from "../data/feed/index.ts";
+import { microBatches } from "../model/decoder/index.ts";
 import type { BatchSource, TrainingBatch } from "./loop.ts";
+
+export interface MicroBatching {
+  /** Most tokens that a micro-batch reads. */
+  readonly tokens: number;
+  /** Whether its sequences share the tokens of a common beginning. */
+  readonly share: boolean;
+}
 
 export interface BatchSourceOptions {
   /** Replies in a batch, or tokens. */
   readonly batch: number;
-  /** Most tokens in a micro-batch. */
-  readonly microTokens: number;
+  /** What `batch` counts; absent: replies. */
+  readonly unit?: "replies" | "tokens";
+  readonly micro: MicroBatching;
   readonly seed: number;
 }
 
@@ -27,7 +36,7 @@ export function batchSource(sequences: readonly FeedSequence[], options: BatchSo
       for (;;) {
         const batches = epochOf(epoch);
         const index = step - firstSteps[epoch]!;
-        if (index < batches.length) return trainingBatch(batches[index]!, options.microTokens);
+        if (index < batches.length) return trainingBatch(batches[index]!, options.micro);
         epoch += 1;
         firstSteps[epoch] ??= firstSteps[epoch - 1]! + batches.length;
       }
@@ -35,15 +44,15 @@ export function batchSource(sequences: readonly FeedSequence[], options: BatchSo
   };
 }
 
-/** All sequences in batches of about `microTokens` tokens, for measuring. */
+/** All sequences as one batch, for measuring. */
 export function validationBatches(
   sequences: readonly FeedSequence[],
-  microTokens: number,
+  micro: MicroBatching,
 ): readonly TrainingBatch[] {
-  return sequences.length === 0 ? [] : [trainingBatch(sequences, microTokens)];
+  return sequences.length === 0 ? [] : [trainingBatch(sequences, micro)];
 }
 
-function trainingBatch(sequences: readonly FeedSequence[], microTokens: number): TrainingBatch {
+function trainingBatch(sequences: readonly FeedSequence[], micro: MicroBatching): TrainingBatch {
   let [replies, tokens, supervisedTokens, weight] = [0, 0, 0, 0];
   for (const sequence of sequences) {
     replies += sequence.replies;
@@ -53,5 +62,11 @@ function trainingBatch(sequences: readonly FeedSequence[], microTokens: number):
       if (one > 0) supervisedTokens += 1;
     }
   }
-  return { microBatches: microBatches(sequences, microTokens), replies, tokens, supervisedTokens, weight };
+  return {
+    microBatches: microBatches(sequences, micro.tokens, micro.share),
+    replies,
+    tokens,
+    supervisedTokens,
+    weight,
+  };
 }

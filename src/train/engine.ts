@@ -29,14 +29,16 @@ export interface EngineOptions {
   readonly queryChunks: number;
   readonly lossChunks: number;
   readonly recompute: Recompute;
+  /** Whether the sequences of a micro-batch share the tokens of a common beginning; yes when absent. */
+  readonly share?: boolean;
   /** Strength of the noise on the embeddings in training (NEFTune); absent or 0: none. */
   readonly neftune?: number;
   /** [N]: multiplies the learning rate of each element, and with it its weight decay. Absent: 1. */
   readonly rateFactors?: Float32Array;
-  /** How the frozen linear layers compute; the model must hold its weights accordingly. */
-  readonly base?: "float32" | "int8";
   /** [N]: 1 where weight decay applies. Absent: everywhere. */
   readonly decayed?: Uint8Array;
+  /** How the frozen linear layers compute; the model must hold its weights accordingly. */
+  readonly base?: "float32" | "int8";
   /** Mixed precision and the form of kept activations; absent: float32 throughout. */
   readonly numerics?: Numerics;
 }
@@ -138,14 +140,16 @@ export async function trainingEngine(
   let firstMoment = await upload(new Float32Array(layout.size));
   let secondMoment = await upload(new Float32Array(layout.size));
   let gradient = none;
-
-  const replaceGradient = async (next: DeviceTensor): Promise<void> => {
   const byElement = {
     ...(rateFactors === undefined ? {} : { rateFactors: await upload(rateFactors) }),
     ...(decayed === undefined
       ? {}
-      : { decayed: await runtime.upload(tensor("bool", [layout.size], decayed.slice()), { transfer: true }) }),
+      : {
+          decayed: await runtime.upload(tensor("bool", [layout.size], decayed.slice()), { transfer: true }),
+        }),
   };
+
+  const replaceGradient = async (next: DeviceTensor): Promise<void> => {
     if (gradient !== none) await runtime.release(gradient);
     gradient = next;
   };

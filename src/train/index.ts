@@ -2,6 +2,7 @@
 export { adaptedLayers, savedWeights, targetModulesOf } from "./adapted-layers.ts";
 export type { AdaptedLayer, Targets } from "./adapted-layers.ts";
 export { batchSource, validationBatches } from "./batches.ts";
+export type { MicroBatching } from "./batches.ts";
 export type { BatchSourceOptions } from "./batches.ts";
 export { latestCheckpoint, pruneCheckpoints, saveCheckpoint } from "./checkpoint.ts";
 export type { Checkpoint, Progress } from "./checkpoint.ts";

@@ -117,7 +117,8 @@ describe("NEFTune", () => {
     });
     await using program = await runtime.compile(graph);
     const sequences = want.batches[0]!.map(row);
-    const { feeds, tokens, longest } = flatBatch(sequences, spec, { queryChunks: 1, lossChunks: 1 });
+    const whole = { queryChunks: 1, lossChunks: 1, share: false };
+    const { feeds, tokens, longest } = flatBatch(sequences, spec, whole);
     const noise = want.batches[0]!.flatMap((i) => {
       const size = file.rows[i]!.length * spec.hiddenSize;
       return Array.from(uniform(`noise 0 ${i}`, size), (u) => (u * want.alpha) / Math.sqrt(size));

@@ -79,7 +79,7 @@ describe("early stopping", () => {
 
 describe("batches by step", () => {
   const sequences = tinySequences(23, 4);
-  const options = { batch: 5, microTokens: 20, seed: 3 };
+  const options = { batch: 5, micro: { tokens: 20, share: true }, seed: 3 };
   const idsOf = (source: ReturnType<typeof batchSource>, step: number): string =>
     JSON.stringify(source.batch(step).microBatches.map((micro) => micro.map(({ ids }) => Array.from(ids))));
 
@@ -128,12 +128,12 @@ describe("batches by step", () => {
   test("a folded token that counts twice is one supervised token of weight 2", () => {
     const [sequence] = tinySequences(1, 1);
     const folded = { ...sequence!, weights: sequence!.weights.map((weight) => 2 * weight) };
-    const [batch] = validationBatches([folded], 100);
+    const [batch] = validationBatches([folded], { tokens: 100, share: true });
     expect(batch!.weight).toBe(2 * batch!.supervisedTokens);
   });
 
   test("no validation data makes no batch", () => {
-    expect(validationBatches([], 100)).toEqual([]);
+    expect(validationBatches([], { tokens: 100, share: true })).toEqual([]);
   });
 });
 

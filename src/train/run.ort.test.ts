@@ -43,8 +43,8 @@ async function run(name: string, seed: number, abortOn?: (event: RunEvent) => bo
   const loop = trainingLoop(
     {
       engine,
-      training: batchSource(tinySequences(20, 1), { batch: 5, microTokens: 20, seed }),
-      validation: validationBatches(tinySequences(8, 2), 40),
+      training: batchSource(tinySequences(20, 1), { batch: 5, micro: { tokens: 20, share: true }, seed }),
+      validation: validationBatches(tinySequences(8, 2), { tokens: 40, share: true }),
       steps: 9,
       learningRate: 0.02,
       weightDecay: 0.01,

@@ -1,7 +1,7 @@
-/** Every sequence once an epoch, in an order that the seed decides; micro-batches within bounds. */
+/** Every sequence once an epoch, in an order that the seed decides. */
 import { array, assert, integer, property } from "fast-check";
 import { describe, expect, it } from "vitest";
-import { epochBatches, microBatches } from "./batches.ts";
+import { epochBatches } from "./batches.ts";
 import type { FeedSequence } from "./fold.ts";
 
 /** A sequence that its first id tells from the others. */
@@ -51,24 +51,5 @@ describe("epochBatches", () => {
     expect(order(1, 0)).not.toEqual(order(1, 1));
     expect(order(1, 0)).not.toEqual(order(2, 0));
     expect(order(0, 0)).not.toEqual([...all.keys()]);
-  });
-});
-
-describe("microBatches", () => {
-  it("has every sequence once, sorted by length, within the bound unless one is longer by itself", () => {
-    assert(
-      property(sizes, integer({ min: 20, max: 250 }), (lengths, maxTokens) => {
-        const all = sequencesOf(lengths);
-        const groups = microBatches(all, maxTokens);
-        expect(names(groups.flat()).sort((a, b) => a - b)).toEqual([...all.keys()]);
-        const ordered = groups.flat().map((one) => one.ids.length);
-        expect(ordered).toEqual(ordered.toSorted((a, b) => a - b));
-        for (const group of groups) {
-          expect(group).not.toHaveLength(0);
-          const tokens = group.reduce((sum, one) => sum + one.ids.length, 0);
-          if (tokens > maxTokens) expect(group).toHaveLength(1);
-        }
-      }),
-    );
   });
 });

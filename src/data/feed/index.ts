@@ -1,5 +1,5 @@
 /** Examples to what a training step eats: rows, folded sequences, batches, micro-batches. */
-export { epochBatches, microBatches } from "./batches.ts";
+export { epochBatches } from "./batches.ts";
 export type { BatchOptions } from "./batches.ts";
 export { corpusCollector, corpusSequences, documentEncoder } from "./corpus.ts";
 export type { Corpus } from "./corpus.ts";

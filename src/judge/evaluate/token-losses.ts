@@ -1,7 +1,7 @@
 /** Teacher-forced losses of every reply, token by token: forward only, folded rows, no [tokens, V] matrix kept. */
 import { type Graph, GraphBuilder, type Value } from "../../compute/graph/index.ts";
 import type { Program } from "../../compute/runtime/index.ts";
-import { type FeedSequence, microBatches } from "../../data/feed/index.ts";
+import type { FeedSequence } from "../../data/feed/index.ts";
 import {
   type AdapterUse,
   type ModelSpec,
@@ -12,6 +12,7 @@ import {
   decoder,
   finalNorm,
   flatBatch,
+  microBatches,
   noAdapter,
   residentAdapter,
   vocabularyTable,

@@ -11,11 +11,12 @@ import {
   mlp,
   rmsNorm,
   rotate,
-  splitHeads,
+  splitKeys,
+  splitQueries,
 } from "../nn/index.ts";
 import type { ModelSpec } from "./model-spec.ts";
 
-/** The values that describe a batch of B rows with T real tokens, the longest S. */
+/** The values that describe a batch of B rows with T tokens to read, the longest row S. */
 export interface FlatInputs {
   /** [T] int64 */
   readonly tokenIds: Value;
@@ -121,7 +122,6 @@ function selfAttention(
 ): Value {
   const { g } = scope;
   const { heads, kvHeads, headWidth } = spec;
-  const { queryPlaces, queryTokens, keyPlaces, keyTokens } = padding;
   const project = (part: string, count: number): Value =>
     linear(scope.at(part), x, count * headWidth, spec.attentionBias.qkv);
   const headNorm = (part: string, projected: Value, count: number): Value => {
@@ -141,15 +141,11 @@ function selfAttention(
   const attend = ([q, k, v]: readonly Value[]): readonly Value[] => {
     const context = attention(
       g,
-      [
-        splitHeads(g, q!, queryPlaces, queryTokens),
-        splitHeads(g, k!, keyPlaces, keyTokens),
-        splitHeads(g, v!, keyPlaces, keyTokens),
-      ],
+      [splitQueries(g, q!, padding), splitKeys(g, k!, padding), splitKeys(g, v!, padding)],
       spec.layerAttention[layer] === "sliding" ? slidingMask! : causalMask,
       queryChunks,
     );
-    return [joinHeads(g, context, queryPlaces, queryTokens, padding.real)];
+    return [joinHeads(g, context, padding)];
   };
   const projected = [q, k, project("v_proj", kvHeads)];
   const [context] = again === "attention" ? recompute(g, projected, [], attend) : attend(projected);

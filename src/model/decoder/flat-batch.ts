@@ -1,6 +1,7 @@
-/** Sequences → the feeds of a loss graph: real tokens flat, attention padded, supervised rows selected. */
+/** Sequences → the feeds of a loss graph: real tokens flat and each read once, attention padded, supervised rows selected. */
 import { type Tensor, float32, tensor } from "../../compute/tensor/index.ts";
 import type { ModelSpec } from "./model-spec.ts";
+import { tokenTree } from "./token-tree.ts";
 
 /** One rendered sequence. `weights[t]` > 0 makes token t a target, to be predicted from the tokens before it. */
 export interface Sequence {
@@ -11,7 +12,7 @@ export interface Sequence {
 
 export interface FlatBatch {
   readonly feeds: Readonly<Record<string, Tensor>>;
-  /** T */
+  /** T: common beginnings count once. */
   readonly tokens: number;
   /** Targets with a weight above 0. */
   readonly supervised: number;
@@ -26,34 +27,50 @@ const hidden = -1e9;
 
 /**
  * Lays B sequences out for a graph with `queryChunks` and `lossChunks`: S is the longest length and R the number
- * of targets, both rounded up to whole chunks; added rows read token 0 with weight 0.
+ * of targets, both rounded up to whole chunks; added rows read token 0 with weight 0. Sequences share the tokens of a
+ * common beginning (`tokenTree`) unless `share` is false.
  */
 export function flatBatch(
   sequences: readonly Sequence[],
   spec: Pick<ModelSpec, "slidingWindow" | "layerAttention" | "heads" | "kvHeads">,
-  chunks: { readonly queryChunks: number; readonly lossChunks: number },
+  layout: { readonly queryChunks: number; readonly lossChunks: number; readonly share?: boolean },
 ): FlatBatch {
-  const lengths = sequences.map(({ ids }) => ids.length);
-  const tokens = lengths.reduce((a, b) => a + b, 0);
+  const tree = tokenTree(sequences, layout.share ?? true);
+  const tokens = tree.count;
   const batch = sequences.length;
-  const length = roundUp(Math.max(...lengths), chunks.queryChunks);
+  const length = roundUp(Math.max(...sequences.map(({ ids }) => ids.length)), layout.queryChunks);
   const tokenIds = new BigInt64Array(tokens);
   const rowOfToken = new BigInt64Array(tokens);
   const tokenSelected = new Float32Array(tokens);
   const positions = new BigInt64Array(tokens);
-  const tokenAt = new Int32Array(batch * length);
-  const real = new Float32Array(batch * length);
+  const places: Places = {
+    batch,
+    length,
+    tokenAt: new Int32Array(batch * length),
+    firstOf: new Int32Array(tokens),
+    repeatsOf: new Map(),
+  };
+  const first = new Float32Array(batch * length);
   const rows: number[] = [];
   const labels: number[] = [];
   const weights: number[] = [];
-  let token = 0;
+  let seen = 0;
   sequences.forEach((sequence, b) => {
-    for (let s = 0; s < sequence.ids.length; s++, token++) {
+    for (let s = 0; s < sequence.ids.length; s++) {
       const place = b * length + s;
-      tokenIds[token] = BigInt(sequence.ids[s]!);
-      positions[token] = BigInt(s);
-      tokenAt[place] = token;
-      real[place] = 1;
+      const token = tree.tokens[b]![s]!;
+      places.tokenAt[place] = token;
+      if (token === seen) {
+        seen += 1;
+        tokenIds[token] = BigInt(sequence.ids[s]!);
+        positions[token] = BigInt(s);
+        places.firstOf[token] = place;
+        first[place] = 1;
+      } else {
+        const repeats = places.repeatsOf.get(token);
+        if (repeats === undefined) places.repeatsOf.set(token, [places.firstOf[token]!, place]);
+        else repeats.push(place);
+      }
       const weight = sequence.weights[s + 1] ?? 0;
       if (weight > 0) {
         rowOfToken[token] = BigInt(rows.length);
@@ -65,7 +82,7 @@ export function flatBatch(
     }
   });
   const supervised = rows.length;
-  const rowCount = roundUp(Math.max(1, supervised), chunks.lossChunks);
+  const rowCount = roundUp(Math.max(1, supervised), layout.lossChunks);
   const integers = (values: readonly number[]): BigInt64Array => {
     const padded = new BigInt64Array(rowCount);
     values.forEach((value, i) => (padded[i] = BigInt(value)));
@@ -79,11 +96,11 @@ export function flatBatch(
       rowOfToken: tensor("int64", [tokens], rowOfToken),
       tokenSelected: float32([tokens, 1], tokenSelected),
       positions: tensor("int64", [tokens, 1], positions),
-      ...headIndices("query", spec.heads, tokenAt, real, [batch, length]),
-      ...(spec.heads === spec.kvHeads
-        ? {}
-        : headIndices("key", spec.kvHeads, tokenAt, real, [batch, length])),
-      real: float32([batch, 1, length, 1], real),
+      queryPlaces: headPlaces(places, spec.heads),
+      queryTokens: headTokens(places, spec.heads),
+      ...(spec.heads === spec.kvHeads ? {} : { keyPlaces: headPlaces(places, spec.kvHeads) }),
+      ...sharedKeys(places, spec.kvHeads),
+      firstPlace: float32([batch, 1, length, 1], first),
       rows: tensor("int64", [rowCount], integers(rows)),
       labels: tensor("int64", [rowCount], integers(labels)),
       rowWeights: float32([rowCount], rowWeights),
@@ -99,30 +116,66 @@ export function flatBatch(
   };
 }
 
-/** `${name}Places` [B, N, S] and `${name}Tokens` [T, N]: where each of N heads stands in the flat layout and in the padded view. */
-function headIndices(
-  name: string,
-  count: number,
-  tokenAt: Int32Array,
-  real: Float32Array,
-  [batch, length]: readonly [number, number],
-): Record<string, Tensor> {
-  const tokens = real.reduce((sum, one) => sum + one, 0);
+/** Where the T tokens stand in the padded view of B rows of S places. */
+interface Places {
+  readonly batch: number;
+  readonly length: number;
+  /** [B·S]: the token at each place; 0 where there is none. */
+  readonly tokenAt: Int32Array;
+  /** [T]: the first place of each token. */
+  readonly firstOf: Int32Array;
+  /** All places of each token that has several. */
+  readonly repeatsOf: Map<number, number[]>;
+}
+
+/** [B, N, S]: where each of N heads of the token at each place stands in [T·N, E]. */
+function headPlaces({ batch, length, tokenAt }: Places, count: number): Tensor<"int64"> {
   const places = new BigInt64Array(batch * count * length);
-  const back = new BigInt64Array(tokens * count);
-  for (let b = 0; b < batch; b++) {
-    for (let s = 0; s < length; s++) {
-      const token = tokenAt[b * length + s]!;
-      for (let n = 0; n < count; n++) {
-        const place = (b * count + n) * length + s;
-        places[place] = BigInt(token * count + n);
-        if (real[b * length + s] === 1) back[token * count + n] = BigInt(place);
+  let at = 0;
+  for (let b = 0; b < batch; b++)
+    for (let n = 0; n < count; n++)
+      for (let s = 0; s < length; s++) places[at++] = BigInt(tokenAt[b * length + s]! * count + n);
+  return tensor("int64", [batch, count, length], places);
+}
+
+/** Where head n of N stands in [B·N·S, E], for the token at a place of [B·S]. */
+function headAt({ length }: Places, place: number, count: number, n: number): number {
+  const b = Math.floor(place / length);
+  return (b * count + n) * length + (place - b * length);
+}
+
+/** [T, N]: the first place of each of N heads of each token. */
+function headTokens(places: Places, count: number): Tensor<"int64"> {
+  const { firstOf } = places;
+  const tokens = BigInt64Array.from({ length: firstOf.length * count }, (_, at) =>
+    BigInt(headAt(places, firstOf[Math.floor(at / count)]!, count, at % count)),
+  );
+  return tensor("int64", [firstOf.length, count], tokens);
+}
+
+/** `keyTokens`, `sharedPlaces` and `sharedReal` of `Padding`. One token that nobody asks for stands in where none is shared. */
+function sharedKeys(places: Places, count: number): Record<string, Tensor> {
+  const shared = [...places.repeatsOf];
+  const width = Math.max(1, shared.length) * count;
+  const most = shared.reduce((max, [, repeats]) => Math.max(max, repeats.length), 1);
+  const tokens = headTokens(places, count);
+  const summed = new BigInt64Array(most * width);
+  const real = new Float32Array(most * width);
+  const padded = places.batch * count * places.length;
+  for (const [u, [token, repeats]] of shared.entries()) {
+    for (let n = 0; n < count; n++) {
+      const column = u * count + n;
+      tokens.data[token * count + n] = BigInt(padded + column);
+      for (const [i, place] of repeats.entries()) {
+        summed[i * width + column] = BigInt(headAt(places, place, count, n));
+        real[i * width + column] = 1;
       }
     }
   }
   return {
-    [`${name}Places`]: tensor("int64", [batch, count, length], places),
-    [`${name}Tokens`]: tensor("int64", [tokens, count], back),
+    keyTokens: tokens,
+    sharedPlaces: tensor("int64", [most, width], summed),
+    sharedReal: float32([most, width, 1], real),
   };
 }
 

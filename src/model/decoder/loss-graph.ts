@@ -118,17 +118,18 @@ export function batchInputs(g: GraphBuilder, spec: ModelSpec, queryChunks: numbe
   const sliding = spec.layerAttention.includes("sliding");
   const places = (name: string, count: number): Value => g.input(name, "int64", ["B", count, length]);
   const tokens = (name: string, count: number): Value => g.input(name, "int64", ["T", count]);
-  const [queryPlaces, queryTokens] = [places("queryPlaces", spec.heads), tokens("queryTokens", spec.heads)];
-  const alike = spec.heads === spec.kvHeads;
+  const queryPlaces = places("queryPlaces", spec.heads);
   return {
     tokenIds: g.input("tokenIds", "int64", ["T"]),
     positions: g.input("positions", "int64", ["T", 1]),
     padding: {
       queryPlaces,
-      queryTokens,
-      keyPlaces: alike ? queryPlaces : places("keyPlaces", spec.kvHeads),
-      keyTokens: alike ? queryTokens : tokens("keyTokens", spec.kvHeads),
-      real: g.input("real", "float32", ["B", 1, length, 1]),
+      queryTokens: tokens("queryTokens", spec.heads),
+      keyPlaces: spec.heads === spec.kvHeads ? queryPlaces : places("keyPlaces", spec.kvHeads),
+      keyTokens: tokens("keyTokens", spec.kvHeads),
+      sharedPlaces: g.input("sharedPlaces", "int64", ["N", "U"]),
+      sharedReal: g.input("sharedReal", "float32", ["N", "U", 1]),
+      firstPlace: g.input("firstPlace", "float32", ["B", 1, length, 1]),
     },
     rotary: {
       cos: g.input("rotaryCos", "float32", ["P", half]),

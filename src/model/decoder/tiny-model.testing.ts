@@ -127,6 +127,7 @@ export interface LossRunOptions extends Pick<LossGraphOptions, "layout"> {
   readonly adapter?: LossGraphOptions["adapter"];
   readonly dropout?: number;
   readonly queryChunks?: number;
+  readonly share?: boolean;
   readonly lossChunks?: number;
   readonly recompute?: LossGraphOptions["recompute"];
   /** Default: 1 / Σ weights. */
@@ -143,7 +144,7 @@ export async function runLoss(
   sequences: readonly Sequence[],
   options: LossRunOptions,
 ): Promise<LossRun> {
-  const { layout, parameters, adapter, dropout, queryChunks = 1, lossChunks = 1 } = options;
+  const { layout, parameters, adapter, dropout, queryChunks = 1, lossChunks = 1, share = true } = options;
   const graph = lossGraph(model.spec, {
     layout,
     ...(adapter === undefined ? {} : { adapter }),
@@ -157,7 +158,7 @@ export async function runLoss(
   await using program = await runtime.compile(graph);
   const { outputs } = await program.run({
     ...frozen(graph, model),
-    ...flatBatch(sequences, model.spec, { queryChunks, lossChunks }).feeds,
+    ...flatBatch(sequences, model.spec, { queryChunks, lossChunks, share }).feeds,
     ...rotaryFeeds(model.spec),
     ...options.masks,
     parameters: float32([layout.size], parameters),
@@ -194,7 +195,7 @@ export async function runLogits(
   });
   g.output("logits", g.matmul(finalNorm(root, spec, hidden), vocabularyTable(root, spec), { transB: true }));
   const graph = g.build();
-  const batch = flatBatch(sequences, spec, { queryChunks: 1, lossChunks: 1 }).feeds;
+  const batch = flatBatch(sequences, spec, { queryChunks: 1, lossChunks: 1, share: false }).feeds;
   const wanted = new Set(graph.inputs.map(({ name }) => name));
   await using program = await runtime.compile(graph);
   const { outputs } = await program.run({

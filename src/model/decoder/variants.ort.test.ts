@@ -99,6 +99,31 @@ describe("all weights in training", () => {
   });
 });
 
+describe.each<Family>(["mistral", "qwen3", "llama-biases"])("%s: common beginnings read once", (family) => {
+  const model = tinyModel(family);
+  const ids = Array.from(model.sequences[0]!.ids).slice(0, 5);
+  // A tree: all begin with 3 ids, two of them with 5; one is the beginning of another; one has a target early.
+  const sequences: Sequence[] = [
+    { ids: [...ids, 7, 8, 9], weights: [0, 0, 0, 0, 0, 0, 1, 0.5] },
+    { ids: [...ids, 7, 9], weights: [0, 0, 0, 0, 0, 0, 2] },
+    { ids: [...ids.slice(0, 3), 11, 12, 13, 14, 15, 16], weights: [0, 0, 0, 0, 1, 0, 0, 1, 1] },
+    { ids: ids.slice(0, 4), weights: [0, 0, 1, 1] },
+  ];
+  test.each<[string, Partial<LossRunOptions>]>([
+    ["as they are", {}],
+    ["in query and loss chunks", { queryChunks: 3, lossChunks: 4 }],
+    ["with attention recomputed", { recompute: "attention" }],
+    ["with blocks recomputed", { recompute: "blocks" }],
+  ])("%s: the loss and gradient of the rows alone", async (_, variant) => {
+    expect(flatBatch(sequences, model.spec, { queryChunks: 1, lossChunks: 1 }).tokens).toBe(16);
+    const options = { ...allLinear(model), ...variant };
+    const got = await runLoss(runtime, model, sequences, options);
+    const want = await runLoss(runtime, model, sequences, { ...options, share: false });
+    expect(got.loss / want.loss).toBeCloseTo(1, 5);
+    expectGradients(options.layout, got.gradient, want.gradient);
+  });
+});
+
 describe("dropout", () => {
   const model = tinyModel("llama3.1");
   const probability = 0.25;

@@ -17,7 +17,7 @@ export { rotaryTables, rotate } from "./rope.ts";
 export type { RotaryTables } from "./rope.ts";
 export { joinGradients, parameterLayout, parameterViews, sliceParameters } from "./parameters.ts";
 export type { ParameterEntry, ParameterLayout } from "./parameters.ts";
-export { joinHeads, selectRows, splitHeads } from "./rows.ts";
+export { joinHeads, selectRows, splitKeys, splitQueries } from "./rows.ts";
 export type { Padding, Selection } from "./rows.ts";
 export { inputWeights, scope } from "./scope.ts";
 export type { Scope, WeightSource } from "./scope.ts";

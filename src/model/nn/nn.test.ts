@@ -22,7 +22,8 @@ import {
   scope,
   selectRows,
   sliceParameters,
-  splitHeads,
+  splitKeys,
+  splitQueries,
 } from "./index.ts";
 
 function noise(name: string, shape: readonly number[]): Wide {
@@ -177,34 +178,62 @@ describe("cross-entropy", () => {
 });
 
 describe("rows", () => {
-  test("heads split and joined is the identity, and so is its gradient; a padded place has a cotangent of 0", () => {
-    // Two sequences of 2 and 3 tokens, padded to 3, two heads of width 2.
-    const indices = flatBatch(
+  test("heads split and joined is the identity, and so is its gradient; other places have a cotangent of 0", () => {
+    // Three sequences of 2, 3 and 3 tokens, padded to 3, two heads of width 2; the last two share their first token.
+    const batch = flatBatch(
       [
         { ids: [1, 2], weights: [0, 1] },
         { ids: [3, 4, 5], weights: [0, 0, 1] },
+        { ids: [3, 6, 7], weights: [0, 0, 1] },
       ],
       { heads: 2, kvHeads: 2, layerAttention: ["full"] },
       { queryChunks: 1, lossChunks: 1 },
-    ).feeds;
+    );
+    expect(batch.tokens).toBe(7);
     const g = new GraphBuilder();
     const x = g.input("x", "float32", ["T", 4]);
     const places = g.input("queryPlaces", "int64", ["B", 2, "S"]);
-    const tokens = g.input("queryTokens", "int64", ["T", 2]);
-    const split = splitHeads(g, x, places, tokens);
-    const back = joinHeads(g, split, places, tokens, g.input("real", "float32", ["B", 1, "S", 1]));
+    const padding = {
+      queryPlaces: places,
+      keyPlaces: places,
+      queryTokens: g.input("queryTokens", "int64", ["T", 2]),
+      keyTokens: g.input("keyTokens", "int64", ["T", 2]),
+      sharedPlaces: g.input("sharedPlaces", "int64", ["N", "U"]),
+      sharedReal: g.input("sharedReal", "float32", ["N", "U", 1]),
+      firstPlace: g.input("firstPlace", "float32", ["B", 1, "S", 1]),
+    };
+    const queries = splitQueries(g, x, padding);
+    const keys = splitKeys(g, x, padding);
+    const back = joinHeads(g, queries, padding);
     g.output("back", back);
-    g.output("split", split);
-    const feeds: Record<string, Wide> = { x: noise("x", [5, 4]) };
-    for (const name of ["queryPlaces", "queryTokens", "real"]) feeds[name] = widen(indices[name]!);
-    const loss = weighed(g, back, feeds, [5, 4]);
-    gradients(g, loss, [x, split]).forEach((gradient, i) => g.output(`d${i}`, gradient));
+    g.output("keys", keys);
+    const feeds: Record<string, Wide> = { x: noise("x", [7, 4]) };
+    for (const name of Object.keys(padding))
+      if (name !== "keyPlaces") feeds[name] = widen(batch.feeds[name]!);
+    const loss = weighed(g, back, feeds, [7, 4]);
+    gradients(g, loss, [x, queries]).forEach((gradient, i) => g.output(`d${i}`, gradient));
+    const kept = g.input("keyWeights", "float32", ["B", 2, "S", 2]);
+    feeds["keyWeights"] = noise("keyWeights", [3, 2, 3, 2]);
+    const keyLoss = g.sum(g.mul(keys, kept), [0, 1, 2, 3]);
+    g.output("dx", gradients(g, keyLoss, [x])[0]!);
     const out = interpret(g.build(), feeds);
     expect(out["back"]!.data).toEqual(feeds["x"]!.data);
     expect(out["d0"]!.data).toEqual(feeds["ct"]!.data);
-    // Row 1, head 1, token 2 is the last token's second head; row 0's third place is padding.
-    expect(out["split"]!.data.subarray(22, 24)).toEqual(feeds["x"]!.data.subarray(18, 20));
-    for (const at of [4, 10]) expect([...out["d1"]!.data.subarray(at, at + 2)].map(Math.abs)).toEqual([0, 0]);
+    // Row 1, head 1, place 2 is token 4's second head; row 0's third place is padding, row 2's first repeats token 2.
+    expect(out["keys"]!.data.subarray(22, 24)).toEqual(feeds["x"]!.data.subarray(18, 20));
+    expect(out["keys"]!.data.subarray(24, 26)).toEqual(feeds["x"]!.data.subarray(8, 10));
+    for (const at of [4, 10, 24, 30])
+      expect([...out["d1"]!.data.subarray(at, at + 2)].map(Math.abs)).toEqual([0, 0]);
+    // The shared token's key has the cotangents of both its places: rows 1 and 2, place 0, heads 0 and 1.
+    const w = feeds["keyWeights"]!.data;
+    const sum = (a: number, b: number): number => w[a]! + w[b]!;
+    expect([...out["dx"]!.data.subarray(8, 12)]).toEqual([
+      sum(12, 24),
+      sum(13, 25),
+      sum(18, 30),
+      sum(19, 31),
+    ]);
+    expect([...out["dx"]!.data.subarray(12, 14)]).toEqual([...w.subarray(14, 16)]);
   });
 
   test("selected rows: rows that pad the last chunk give token 0 nothing", () => {

@@ -1,55 +1,100 @@
 /** Tokens moved between the flat layout [T, ·] and views by head or of selected rows, with gathers in both directions. */
-import { type Dim, type GraphBuilder, type Value, multiplyDims } from "../../compute/graph/index.ts";
+import {
+  type Dim,
+  type GraphBuilder,
+  type Shape,
+  type Value,
+  multiplyDims,
+} from "../../compute/graph/index.ts";
 
-/** How the heads of T real tokens stand in a padded view of B rows of S. */
+/** How the heads of T tokens stand in a padded view of B rows of S; a token may stand in several rows. */
 export interface Padding {
   /** [B, H, S] int64: where the head of the token at each place stands in [T·H, E]; token 0's where there is none. */
   readonly queryPlaces: Value;
   /** The same for the key-value heads, [B, K, S]; the very value of `queryPlaces` where H is K. */
   readonly keyPlaces: Value;
-  /** [T, H] int64: where each head of each token stands in [B·H·S, E]. */
+  /** [T, H] int64: the first place of each head of each token in [B·H·S, E]. */
   readonly queryTokens: Value;
-  /** [T, K] int64 */
+  /** [T, K] int64: the same for key-value heads in [B·K·S, E]; behind those stand the U sums. */
   readonly keyTokens: Value;
-  /** [B, 1, S, 1] float32: 1 at real places, else 0. */
-  readonly real: Value;
+  /** [N, U] int64: the up to N places in [B·K·S, E] of each key-value head of the shared tokens, U in all. */
+  readonly sharedPlaces: Value;
+  /** [N, U, 1] float32: 1 where there is such a place, else 0. */
+  readonly sharedReal: Value;
+  /** [B, 1, S, 1] float32: 1 at the first place of each token, else 0. */
+  readonly firstPlace: Value;
 }
 
 /**
- * x [T, N·E] → [B, N, S, E] by `places` [B, N, S] and back by `tokens` [T, N]: padding, and heads to the front, in one
- * gather. Padding repeats token 0; what is computed there must not reach a result, so its cotangents are zero or
- * meaningless and are not read back.
+ * Queries [T, H·E] → [B, H, S, E]: padding, and heads to the front, in one gather. Padding repeats token 0, and a shared
+ * token stands in each of its rows; only what is computed at a token's first place is read back, so the cotangents of
+ * all other places are zero.
  */
-export function splitHeads(g: GraphBuilder, x: Value, places: Value, tokens: Value): Value {
-  const count = places.shape[1] as number;
+export function splitQueries(
+  g: GraphBuilder,
+  x: Value,
+  { queryPlaces, queryTokens }: Pick<Padding, "queryPlaces" | "queryTokens">,
+): Value {
   const [split] = g.custom(
     [x],
-    () => [g.gather(headsOf(g, x, count), places)],
-    ([ct]) => [gatherTokens(g, ct!, tokens)],
+    () => [gatherHeads(g, x, queryPlaces)],
+    ([ct]) => [gatherTokens(g, placesOf(g, ct!), queryTokens, ct!.shape)],
   );
   return split!;
 }
 
-/** x [B, N, S, E] → [T, N·E]: the real tokens. The cotangent of a padded place is exactly 0. */
-export function joinHeads(g: GraphBuilder, x: Value, places: Value, tokens: Value, real: Value): Value {
+/** Keys or values [T, K·E] → [B, K, S, E]. The cotangents of a shared token's places are summed. */
+export function splitKeys(
+  g: GraphBuilder,
+  x: Value,
+  {
+    keyPlaces,
+    keyTokens,
+    sharedPlaces,
+    sharedReal,
+  }: Omit<Padding, "queryPlaces" | "queryTokens" | "firstPlace">,
+): Value {
+  const [split] = g.custom(
+    [x],
+    () => [gatherHeads(g, x, keyPlaces)],
+    ([ct]) => {
+      const places = placesOf(g, ct!);
+      const sums = g.sum(g.mul(g.gather(places, sharedPlaces), sharedReal), [0]);
+      return [gatherTokens(g, g.concat([places, sums], 0), keyTokens, ct!.shape)];
+    },
+  );
+  return split!;
+}
+
+/** x [B, H, S, E] → [T, H·E]: what stands at each token's first place. The cotangent of any other place is exactly 0. */
+export function joinHeads(
+  g: GraphBuilder,
+  x: Value,
+  { queryPlaces, queryTokens, firstPlace }: Pick<Padding, "queryPlaces" | "queryTokens" | "firstPlace">,
+): Value {
   const [joined] = g.custom(
     [x],
-    () => [gatherTokens(g, x, tokens)],
-    ([ct]) => [g.mul(g.gather(headsOf(g, ct!, x.shape[1] as number), places), real)],
+    () => [gatherTokens(g, placesOf(g, x), queryTokens, x.shape)],
+    ([ct]) => [g.mul(gatherHeads(g, ct!, queryPlaces), firstPlace)],
   );
   return joined!;
 }
 
-/** [T, N·E] → [T·N, E]. */
-function headsOf(g: GraphBuilder, x: Value, count: number): Value {
+/** [T, N·E] → [B, N, S, E] */
+function gatherHeads(g: GraphBuilder, x: Value, places: Value): Value {
   const [tokens, width] = x.shape as [Dim, number];
-  return g.reshape(x, [multiplyDims(tokens, count), width / count]);
+  const count = places.shape[1] as number;
+  return g.gather(g.reshape(x, [multiplyDims(tokens, count), width / count]), places);
 }
 
-function gatherTokens(g: GraphBuilder, x: Value, tokens: Value): Value {
-  const [batch, count, length, width] = x.shape as [Dim, number, Dim, number];
-  const places = g.reshape(x, [multiplyDims(multiplyDims(batch, count), length), width]);
-  return g.reshape(g.gather(places, tokens), [tokens.shape[0]!, count * width]);
+/** [B, N, S, E] → [B·N·S, E] */
+function placesOf(g: GraphBuilder, x: Value): Value {
+  return g.reshape(x, [x.shape.slice(0, 3).reduce(multiplyDims), x.shape[3]!]);
+}
+
+/** [·, E] by `tokens` [T, N] → [T, N·E], for a view of the shape [B, N, S, E]. */
+function gatherTokens(g: GraphBuilder, places: Value, tokens: Value, view: Shape): Value {
+  return g.reshape(g.gather(places, tokens), [tokens.shape[0]!, multiplyDims(view[1]!, view[3]!)]);
 }
 
 /** Which tokens are selected, and the way back. */

@@ -1,0 +1,94 @@
+/** Micro-batches hold every sequence once, within bounds; common beginnings are read once. */
+import { array, assert, constantFrom, integer, property } from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { Sequence } from "./flat-batch.ts";
+import { microBatches } from "./micro-batches.ts";
+import { tokenTree } from "./token-tree.ts";
+
+const sequence = (ids: readonly number[], targets: readonly number[] = []): Sequence => ({
+  ids,
+  weights: ids.map((_, at) => (targets.includes(at) ? 1 : 0)),
+});
+/** Sequences over few ids, so that many begin alike; any position but the first may be a target. */
+const sequences = array(
+  array(integer({ min: 0, max: 2 }), { minLength: 1, maxLength: 12 }).chain((ids) =>
+    array(integer({ min: 1, max: 11 }), { maxLength: 3 }).map((targets) =>
+      sequence(
+        ids,
+        targets.filter((at) => at < ids.length),
+      ),
+    ),
+  ),
+  { minLength: 1, maxLength: 8 },
+);
+
+describe("microBatches", () => {
+  it("has every sequence once, sorted by length, within the bound unless one is longer by itself", () => {
+    assert(
+      property(
+        sequences,
+        integer({ min: 3, max: 40 }),
+        constantFrom(true, false),
+        (all, maxTokens, share) => {
+          const groups = microBatches(all, maxTokens, share);
+          expect(new Set(groups.flat())).toEqual(new Set(all));
+          expect(groups.flat()).toHaveLength(all.length);
+          const ordered = groups.flat().map((one) => one.ids.length);
+          expect(ordered).toEqual(ordered.toSorted((a, b) => a - b));
+          for (const group of groups) {
+            expect(group).not.toHaveLength(0);
+            if (tokenTree(group, share).count > maxTokens) expect(group).toHaveLength(1);
+          }
+        },
+      ),
+    );
+  });
+
+  it("counts a shared beginning once: a long system prompt does not make many micro-batches", () => {
+    const prompt = Array.from({ length: 50 }, (_, i) => i);
+    const all = [0, 1, 2, 3].map((n) => sequence([...prompt, 100 + n, 200 + n], [51]));
+    expect(microBatches(all, 60)).toHaveLength(1);
+    expect(microBatches(all, 60, false)).toHaveLength(4);
+  });
+});
+
+describe("tokenTree", () => {
+  it("a token's path of ids is that of each sequence that reads it, and it has at most one target behind it", () => {
+    assert(
+      property(sequences, constantFrom(true, false), (all, share) => {
+        const { count, tokens } = tokenTree(all, share);
+        const paths = new Map<number, string>();
+        const targets = new Map<number, number>();
+        let next = 0;
+        for (const [b, { ids, weights }] of all.entries()) {
+          for (let s = 0; s < ids.length; s++) {
+            const token = tokens[b]![s]!;
+            const path = Array.from(tokens[b]!.subarray(0, s + 1), (one) => one).join();
+            expect(token).toBeLessThanOrEqual(next);
+            if (token === next) next += 1;
+            // The same token always comes from the same tokens with the same id.
+            expect(paths.get(token) ?? `${path}:${ids[s]}`).toBe(`${path}:${ids[s]}`);
+            paths.set(token, `${path}:${ids[s]}`);
+            if ((weights[s + 1] ?? 0) > 0) targets.set(token, (targets.get(token) ?? 0) + 1);
+          }
+        }
+        expect(next).toBe(count);
+        expect(Math.max(0, ...targets.values())).toBeLessThanOrEqual(1);
+        if (!share) expect(count).toBe(all.reduce((sum, { ids }) => sum + ids.length, 0));
+      }),
+    );
+  });
+
+  it("shares what precedes the reply and no more where two replies begin alike", () => {
+    const { count, tokens } = tokenTree(
+      [sequence([1, 2, 3, 4], [2, 3]), sequence([1, 2, 3, 5], [2, 3])],
+      true,
+    );
+    // Token 2 predicts the target 3 in both, so each has its own.
+    expect(tokens.map((path) => [...path])).toEqual([
+      [0, 1, 2, 3],
+      [0, 4, 5, 6],
+    ]);
+    expect(count).toBe(7);
+  });
+});
