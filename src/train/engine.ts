@@ -1,5 +1,5 @@
 /** One model, its trainable vector and AdamW's moments on a device: accumulate gradients, update, measure loss. */
-import { type AdamWOptions, adamWGraph } from "../compute/optim/index.ts";
+import type { AdamWOptions } from "../compute/optim/index.ts";
 import type { DeviceTensor, Program } from "../compute/runtime/index.ts";
 import { type Tensor, float32, scalar, tensor, zeros } from "../compute/tensor/index.ts";
 import {
@@ -11,13 +11,13 @@ import {
   type Sequence,
   dropoutPrefix,
   flatBatch,
-  lossGraph,
   readsSelected,
 } from "../model/decoder/index.ts";
 import type { ParameterLayout } from "../model/nn/index.ts";
 import { byteProbability, dropoutMasks } from "./dropout.ts";
 import { embeddingNoise } from "./neftune.ts";
-import { type Numerics, inPrecision, plainNumerics } from "./precision.ts";
+import { type Numerics, plainNumerics } from "./precision.ts";
+import { measuringGraph, stepGraph, updateGraph } from "./step-graphs.ts";
 
 export interface EngineOptions {
   readonly layout: ParameterLayout;
@@ -94,41 +94,14 @@ export async function trainingEngine(
   options: EngineOptions,
 ): Promise<TrainingEngine> {
   const { runtime, spec } = model;
-  const { layout, adapter, queryChunks, lossChunks } = options;
+  const { layout, adapter } = options;
   const dropout = adapter === undefined ? 0 : byteProbability(options.dropout);
-  const { base = "float32", numerics = plainNumerics } = options;
-  const mixed = numerics.precision === "float32" ? {} : { mixed: numerics.precision };
+  const { numerics = plainNumerics } = options;
   const scaled = numerics.precision === "fp16";
-  const frozen = model.frozen === undefined ? {} : { frozen: model.frozen };
-  const shared = {
-    layout,
-    base,
-    ...frozen,
-    ...(adapter === undefined ? {} : { adapter }),
-    queryChunks,
-    lossChunks,
-    ...mixed,
-  };
   const { neftune = 0, rateFactors, decayed } = options;
   const noise = neftune === 0 ? undefined : embeddingNoise(options.seed, neftune, spec.hiddenSize);
-  const stepGraph = lossGraph(spec, {
-    ...shared,
-    dropout,
-    embeddingNoise: noise !== undefined,
-    gradients: true,
-    recompute: options.recompute,
-  });
-  const step = await runtime.compile(inPrecision(stepGraph, numerics, model.exact), {
-    name: "training step",
-  });
-  const optimizer = await runtime.compile(
-    adamWGraph(options.optimizer, {
-      rateFactors: rateFactors !== undefined,
-      decayed: decayed !== undefined,
-      guarded: scaled,
-    }),
-    { name: "optimizer" },
-  );
+  const step = await runtime.compile(stepGraph(model, options), { name: "training step" });
+  const optimizer = await runtime.compile(updateGraph(options), { name: "optimizer" });
   let measure: Program | undefined;
   const masks = dropoutMasks(options.seed, dropout);
   const dropoutWidths = dropoutInputs(step, layout);
@@ -217,14 +190,7 @@ export async function trainingEngine(
       return numberOf(outputs["gradientNorm"]!);
     },
     loss: async (sequences, signal) => {
-      measure ??= await runtime.compile(
-        inPrecision(
-          lossGraph(spec, { ...shared, gradients: false, recompute: "none" }),
-          numerics,
-          model.exact,
-        ),
-        { name: "loss" },
-      );
+      measure ??= await runtime.compile(measuringGraph(model, options), { name: "loss" });
       const batch = flatBatch(sequences, spec, options);
       const feeds = await batchFeeds(measure, batch, 1);
       const { outputs } = await measure.run(feeds, {

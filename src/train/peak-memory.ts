@@ -1,0 +1,130 @@
+/** How much memory a run will take, from its graphs and its batches, before a weight is read. */
+import { type Graph, byteCounter, optimize, symbolSizes } from "../compute/graph/index.ts";
+import { Arena, bufferEvents, evaluateNode } from "../compute/runtime/index.ts";
+import { type ModelSpec, type Sequence, flatBatch } from "../model/decoder/index.ts";
+import type { EngineOptions } from "./engine.ts";
+import { type ModelForm, measuringGraph, stepGraph, updateGraph } from "./step-graphs.ts";
+
+export interface MemoryPrediction {
+  /** What the process holds before anything of the model is loaded. */
+  readonly processBytes: number;
+  /** The runtime and its sessions, without what they compute. */
+  readonly runtimeBytes: number;
+  readonly weightBytes: number;
+  /** What a micro-batch's forward and backward pass take at the most. */
+  readonly stepBytes: number;
+  /** The same of an evaluation, whose session keeps what it took. */
+  readonly evaluationBytes: number;
+  /** Parameters in training, gradient, AdamW's two moments, and what an update forms. */
+  readonly optimizerBytes: number;
+  /** Batches on their way to the runtime. */
+  readonly batchBytes: number;
+  readonly totalBytes: number;
+}
+
+export interface MemoryQuestion {
+  readonly model: ModelForm;
+  readonly options: Omit<EngineOptions, "seed">;
+  readonly processBytes: number;
+  /** All weights as they are held. */
+  readonly weightBytes: number;
+  /** Micro-batches among which the largest are. */
+  readonly training: readonly (readonly Sequence[])[];
+  readonly validation: readonly (readonly Sequence[])[];
+}
+
+/** onnxruntime's library and its thread; a session and what building its graph leaves, a node. Measured, see dev/LOG.md. */
+const runtimeBase = 60e6;
+const bytesANode = 14e3;
+/** A batch is laid out, copied for the runtime's thread, and the one before it is still to be collected. */
+const batchCopies = 3;
+
+export function predictMemory(question: MemoryQuestion): MemoryPrediction {
+  const { model, options, processBytes, weightBytes } = question;
+  const step = optimize(stepGraph(model, options), evaluateNode);
+  const training = passBytes(step, model.spec, options, question.training);
+  const measuring =
+    question.validation.length === 0 ? undefined : optimize(measuringGraph(model, options), evaluateNode);
+  const validation =
+    measuring === undefined ? undefined : passBytes(measuring, model.spec, options, question.validation);
+  const update = optimize(updateGraph(options), evaluateNode);
+  const vector = 4 * options.layout.size;
+  const arena = new Arena();
+  arena.run(bufferEvents(update, symbolSizes(update, vectors(update, options.layout.size))));
+  // Parameters, moments, gradient and the zeros it begins with; the three new vectors until the old ones are let go.
+  const optimizerBytes = 8 * vector + arena.residentBytes;
+  const nodes = step.nodes.length + (measuring?.nodes.length ?? 0);
+  const parts = {
+    processBytes,
+    runtimeBytes: runtimeBase + bytesANode * nodes,
+    weightBytes,
+    stepBytes: training.arenaBytes,
+    evaluationBytes: validation?.arenaBytes ?? 0,
+    optimizerBytes,
+    batchBytes: batchCopies * Math.max(training.fedBytes, validation?.fedBytes ?? 0),
+  };
+  return { ...parts, totalBytes: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) };
+}
+
+/** The one symbol of AdamW's graph is the number of parameters. */
+function vectors(graph: Graph, count: number): Record<string, { readonly shape: readonly number[] }> {
+  return Object.fromEntries(
+    graph.inputs.map(({ name, shape }) => [
+      name,
+      { shape: shape.map((dim) => (typeof dim === "number" ? dim : count)) },
+    ]),
+  );
+}
+
+/** The arena after the largest micro-batches, and the bytes that are fed for one of them. */
+function passBytes(
+  graph: Graph,
+  spec: ModelSpec,
+  options: MemoryQuestion["options"],
+  microBatches: MemoryQuestion["training"],
+): { readonly arenaBytes: number; readonly fedBytes: number } {
+  const arena = new Arena();
+  let fedBytes = 0;
+  for (const sequences of largest(microBatches)) {
+    const { feeds, longest } = flatBatch(sequences, spec, options);
+    // The rotary tables are as long as it takes.
+    const sizes = new Map([...symbolSizes(graph, feeds), ["P", longest]]);
+    arena.run(bufferEvents(graph, sizes));
+    const bytesOf = byteCounter(sizes);
+    // A batch's inputs, dropout masks among them, are those of open sizes.
+    const fed = graph.inputs.filter(({ shape }) =>
+      shape.some((dim) => typeof dim === "string" && dim !== "P"),
+    );
+    fedBytes = Math.max(
+      fedBytes,
+      fed.reduce((sum, input) => sum + bytesOf(input), 0),
+    );
+  }
+  return { arenaBytes: arena.residentBytes, fedBytes };
+}
+
+/** Each of these can be what makes a micro-batch the largest: tokens, padding, scores, targets. */
+const measures: readonly ((sequences: readonly Sequence[]) => number)[] = [
+  (sequences) => sequences.reduce((sum, { ids }) => sum + ids.length, 0),
+  (sequences) => sequences.length * longestOf(sequences),
+  (sequences) => sequences.length * longestOf(sequences) ** 2,
+  (sequences) =>
+    sequences.reduce(
+      (sum, { weights }) => sum + Array.from(weights).filter((weight) => weight > 0).length,
+      0,
+    ),
+];
+
+function longestOf(sequences: readonly Sequence[]): number {
+  return sequences.reduce((most, { ids }) => Math.max(most, ids.length), 0);
+}
+
+/** The largest by each measure, the one that most likely needs least first, as memory grows in a run. */
+function largest(microBatches: MemoryQuestion["training"]): readonly (readonly Sequence[])[] {
+  const found = measures.map((measure) =>
+    microBatches
+      .map((sequences) => ({ sequences, size: measure(sequences) }))
+      .reduce((most, one) => (one.size > most.size ? one : most)),
+  );
+  return [...new Set(found.map(({ sequences }) => sequences))].reverse();
+}

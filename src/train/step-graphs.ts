@@ -1,0 +1,72 @@
+/** The graphs that training runs, as the engine compiles them and as plans count them. */
+import type { Graph } from "../compute/graph/index.ts";
+import { adamWGraph } from "../compute/optim/index.ts";
+import { type LossGraphOptions, type ResidentModel, lossGraph } from "../model/decoder/index.ts";
+import { byteProbability } from "./dropout.ts";
+import type { EngineOptions } from "./engine.ts";
+import { inPrecision, plainNumerics } from "./precision.ts";
+
+/** What a graph needs to know of a model: not its weights. */
+export type ModelForm = Pick<ResidentModel, "spec" | "frozen" | "exact">;
+
+export type StepGraphOptions = Pick<
+  EngineOptions,
+  | "layout"
+  | "adapter"
+  | "dropout"
+  | "queryChunks"
+  | "lossChunks"
+  | "recompute"
+  | "neftune"
+  | "base"
+  | "numerics"
+>;
+
+/** Loss and gradient of a micro-batch, with all that training adds: dropout, noise, recomputation. */
+export function stepGraph({ spec, frozen, exact }: ModelForm, options: StepGraphOptions): Graph {
+  const { adapter, neftune = 0, recompute, numerics = plainNumerics } = options;
+  const graph = lossGraph(spec, {
+    ...shared(frozen, options),
+    dropout: adapter === undefined ? 0 : byteProbability(options.dropout),
+    embeddingNoise: neftune !== 0,
+    gradients: true,
+    recompute,
+  });
+  return inPrecision(graph, numerics, exact);
+}
+
+/** The loss of a micro-batch alone. */
+export function measuringGraph({ spec, frozen, exact }: ModelForm, options: StepGraphOptions): Graph {
+  const graph = lossGraph(spec, { ...shared(frozen, options), gradients: false, recompute: "none" });
+  return inPrecision(graph, options.numerics ?? plainNumerics, exact);
+}
+
+/** AdamW over the whole vector of parameters. */
+export function updateGraph({
+  optimizer,
+  rateFactors,
+  decayed,
+  numerics = plainNumerics,
+}: Pick<EngineOptions, "optimizer" | "rateFactors" | "decayed" | "numerics">): Graph {
+  return adamWGraph(optimizer, {
+    rateFactors: rateFactors !== undefined,
+    decayed: decayed !== undefined,
+    guarded: numerics.precision === "fp16",
+  });
+}
+
+function shared(
+  frozen: ModelForm["frozen"],
+  { layout, adapter, queryChunks, lossChunks, base = "float32", numerics = plainNumerics }: StepGraphOptions,
+): Pick<LossGraphOptions, "layout" | "adapter" | "base" | "frozen" | "queryChunks" | "lossChunks" | "mixed"> {
+  const { precision } = numerics;
+  return {
+    layout,
+    base,
+    ...(frozen === undefined ? {} : { frozen }),
+    ...(adapter === undefined ? {} : { adapter }),
+    queryChunks,
+    lossChunks,
+    ...(precision === "float32" ? {} : { mixed: precision }),
+  };
+}
