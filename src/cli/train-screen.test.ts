@@ -54,6 +54,7 @@ test("a run in fp16 shows its loss scale and its skipped steps, at each step, in
       validationLossBest: Number.NaN,
       bestStep: 2,
       tokensPerSecond: 9,
+      stepSeconds: 1,
       peakBytes: 1,
       seconds: 2,
     },

@@ -19,7 +19,11 @@ export function describePlan({ plan, model, data }: PreparedRun, folder: string,
   const kinds = new Set(layers.map(({ path }) => path.split(".").at(-1)!));
   const row = (name: string, text: string): void => output.line(`${bold(name.padEnd(8))}${text}`);
   row("model", `${model.opened.name}, ${formatCount(parameterCount(model.spec))} parameters`);
-  if (config.method === "full") row("method", `every weight is trained, saved in ${config.training.saveAs}`);
+  if (config.method !== "lora")
+    row(
+      "method",
+      `every weight is trained${config.method === "pretrain" ? " from scratch" : ""}, saved in ${config.training.saveAs}`,
+    );
   else
     row(
       "adapter",
@@ -29,28 +33,38 @@ export function describePlan({ plan, model, data }: PreparedRun, folder: string,
     "",
     `trainable ${formatCount(trainableParameters)} of ${formatCount(totalParameters)} (${formatPercent(trainableParameters / totalParameters)})`,
   );
-  const { replies } = training.encoding;
+  const { replies, examples } = training.encoding;
   const { sequences, tokensAfter, factor } = training.folding;
   const folded = factor > 1.005 ? ` (folding reads ${factor.toFixed(2)} times fewer)` : "";
+  const corpus = data.corpus !== undefined;
+  const count = corpus ? `${formatCount(examples)} documents` : `${formatCount(replies)} replies`;
   row(
     "data",
-    `${formatCount(replies)} replies in ${formatCount(sequences)} sequences, ${formatCount(tokensAfter)} tokens an epoch${folded}`,
+    `${count} in ${formatCount(sequences)} sequences, ${formatCount(tokensAfter)} tokens an epoch${folded}`,
   );
   row(
     "",
-    `${data.split}${validation === undefined ? "" : `: ${formatCount(validation.encoding.replies)} replies`}`,
+    `${data.split}${validation === undefined ? "" : `: ${corpus ? `${formatCount(validation.encoding.tokens)} tokens` : `${formatCount(validation.encoding.replies)} replies`}`}`,
   );
   const { shortenedRows, rejected } = training.encoding;
   if (shortenedRows > 0)
-    row("", `${formatCount(shortenedRows)} rows over ${summary.maxLength} tokens lost their oldest turns`);
+    row(
+      "",
+      corpus
+        ? `${formatCount(shortenedRows)} documents over ${summary.maxLength} tokens are read in pieces`
+        : `${formatCount(shortenedRows)} rows over ${summary.maxLength} tokens lost their oldest turns`,
+    );
   if (rejected.length > 0)
     row(
       "",
       yellow(`${formatCount(rejected.length)} replies cannot be learned; the first: ${rejected[0]!.reason}`),
     );
+  const { batchTokens } = config.training;
+  const batch =
+    batchTokens === undefined ? `${config.training.batch} replies` : `${formatCount(batchTokens)} tokens`;
   row(
     "run",
-    `${formatCount(summary.steps)} steps of ${config.training.batch} replies, ${formatCount(summary.stepsPerEpoch)} an epoch; about ${formatBytes(memory.totalBytes)} of memory`,
+    `${formatCount(summary.steps)} steps of ${batch}, ${formatCount(summary.stepsPerEpoch)} an epoch; about ${formatBytes(memory.totalBytes)} of memory`,
   );
   const note = numericsNote(config, { totalBytes: memory.totalBytes, plainBytes: summary.plainMemoryBytes });
   if (note !== undefined) row("", note);
@@ -156,12 +170,20 @@ export function trainingScreen(
         return;
       case "finished":
         if (options.result !== false) output.json(resultOf(event, plan, folder, scaling));
-        finish(event, folder, output, scaling);
+        finish(event, plan, folder, output, scaling);
+        return;
+      case "prediction":
+        output.line(dim(predictionText(event)));
         return;
       case "started":
       case "checkpoint":
     }
   };
+}
+
+function predictionText({ stepSeconds, peakBytes }: Extract<RunEvent, { type: "prediction" }>): string {
+  const time = stepSeconds === undefined ? "" : ` and ${formatDuration(stepSeconds)} a step`;
+  return `        expected: ${formatBytes(peakBytes)} at most${time}`;
 }
 
 function scalingOf({ lossScale, skippedSteps }: Partial<Scaling>): Scaling | undefined {
@@ -233,15 +255,25 @@ function resultOf(
     bestStep: event.bestStep,
     steps: event.step,
     tokensPerSecond: event.tokensPerSecond,
+    stepSeconds: event.stepSeconds,
+    predictedStepSeconds: event.predictedStepSeconds,
     peakBytes: event.peakBytes,
+    predictedPeakBytes: event.predictedPeakBytes,
     seconds: event.seconds,
     ...scaling,
   };
 }
 
-function finish(event: Finished, folder: string, output: Output, scaling: Scaling | undefined): void {
+function finish(
+  event: Finished,
+  plan: PreparedRun["plan"],
+  folder: string,
+  output: Output,
+  scaling: Scaling | undefined,
+): void {
   if (event.reason === "interrupted") {
-    output.line(`Stopped at step ${event.step}. Go on with: attune train --resume ${folder}`);
+    const command = plan.config.method === "pretrain" ? "pretrain" : "train";
+    output.line(`Stopped at step ${event.step}. Go on with: attune ${command} --resume ${folder}`);
     return;
   }
   if (event.reason === "early-stopped")
@@ -250,7 +282,13 @@ function finish(event: Finished, folder: string, output: Output, scaling: Scalin
     ? `validation loss ${event.validationLossBefore.toFixed(4)} → ${event.validationLossBest.toFixed(4)} (step ${event.bestStep}); `
     : "";
   const scaled = scaling === undefined ? "" : `; ${scalingText(scaling)}`;
+  const { predictedPeakBytes, predictedStepSeconds, stepSeconds } = event;
+  const expectedPeak =
+    predictedPeakBytes === undefined ? "" : ` (expected ${formatBytes(predictedPeakBytes)})`;
+  const expectedStep =
+    predictedStepSeconds === undefined ? "" : ` (expected ${formatDuration(predictedStepSeconds)})`;
+  const pace = stepSeconds > 0 ? `; ${formatDuration(stepSeconds)} a step${expectedStep}` : "";
   output.line(
-    `${bold("done")}    ${losses}${formatCount(event.tokensPerSecond)} tokens/s; peak ${formatBytes(event.peakBytes)}; ${formatDuration(event.seconds)}${scaled}`,
+    `${bold("done")}    ${losses}${formatCount(event.tokensPerSecond)} tokens/s; peak ${formatBytes(event.peakBytes)}${expectedPeak}${pace}; ${formatDuration(event.seconds)}${scaled}`,
   );
 }

@@ -13,6 +13,14 @@ export type RunEvent =
       readonly firstStep: number;
     }
   | {
+      /** What the plan says before the first step; never said anew when a run goes on. */
+      readonly type: "prediction";
+      /** Of an average step; absent where it was not measured. */
+      readonly stepSeconds?: number;
+      /** Most bytes that the process is going to have resident. */
+      readonly peakBytes: number;
+    }
+  | {
       readonly type: "step";
       /** From 1. */
       readonly step: number;
@@ -76,8 +84,13 @@ export type RunEvent =
       readonly bestStep: number;
       /** Computed tokens a second over the steps of this process, evaluation excluded. */
       readonly tokensPerSecond: number;
+      /** Mean of the steps of this process; 0 when there were none. */
+      readonly stepSeconds: number;
       readonly peakBytes: number;
       readonly seconds: number;
+      /** What was predicted, beside what came true. */
+      readonly predictedStepSeconds?: number;
+      readonly predictedPeakBytes?: number;
     };
 
 /** What the model at this step says to a held-out customer, greedily. */
@@ -89,7 +102,7 @@ export interface ProbeReply {
   readonly reference: string;
 }
 
-/** An event without what differs between two runs of one seed: times (that of day too, which a log adds), rates, memory, paths. */
+/** An event without what differs between two runs of one seed: times (that of day too, which a log adds), rates, memory, predictions of them, paths. */
 export function withoutTimes(event: RunEvent): Record<string, unknown> {
   const {
     seconds: _,
@@ -97,6 +110,9 @@ export function withoutTimes(event: RunEvent): Record<string, unknown> {
     peakBytes: ___,
     path: ____,
     time: _____,
+    stepSeconds: ______,
+    predictedStepSeconds: _______,
+    predictedPeakBytes: ________,
     ...rest
   } = event as RunEvent & Record<string, unknown>;
   return rest;

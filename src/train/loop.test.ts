@@ -74,7 +74,8 @@ interface Recorded {
   readonly calls: readonly { step: number; scale: number; draw: number }[];
 }
 
-interface RecordOptions extends FakeOptions, Partial<Pick<LoopOptions, "steps" | "patience" | "resume">> {
+interface RecordOptions
+  extends FakeOptions, Partial<Pick<LoopOptions, "steps" | "patience" | "resume" | "prediction">> {
   readonly validation?: readonly TrainingBatch[];
   readonly signal?: AbortSignal;
 }
@@ -107,6 +108,7 @@ async function record(options: RecordOptions): Promise<Recorded> {
       },
       peakBytes: async () => 1,
       ...(options.resume === undefined ? {} : { resume: options.resume }),
+      ...(options.prediction === undefined ? {} : { prediction: options.prediction }),
     },
     options.signal,
   );
@@ -215,6 +217,30 @@ describe("early stopping", () => {
       "finished 3",
     ]);
     expect(best.map(([updates]) => updates)).toEqual([3]);
+  });
+});
+
+describe("a prediction", () => {
+  const prediction = { stepSeconds: 2, peakBytes: 1000 };
+  const kept = { predictedStepSeconds: 2, predictedPeakBytes: 1000 };
+
+  test("is told when the run starts, and beside what came true", async () => {
+    const { events } = await record({ losses: falling, prediction });
+    expect(events.slice(0, 2).map(short)).toEqual(["started", "prediction"]);
+    expect(events.at(-1)).toMatchObject({ type: "finished", peakBytes: 1, ...kept });
+    expect(events.at(-1)).toHaveProperty("stepSeconds", expect.any(Number));
+  });
+
+  test("is read from the history of a resumed run, whatever would be predicted now", async () => {
+    const first = await record({ losses: falling, prediction, steps: 3 });
+    const resume = { ...first.checkpoints.at(-1)!, history: first.events };
+    const again = await record({ losses: falling, steps: 5, resume, prediction: { peakBytes: 7 } });
+    expect(again.events.map(short)).not.toContain("prediction");
+    expect(again.events.at(-1)).toMatchObject({ step: 5, ...kept });
+  });
+
+  test("is no part of what two runs of one seed have in common", () => {
+    expect(withoutTimes({ type: "prediction", ...prediction })).toEqual({ type: "prediction" });
   });
 });
 

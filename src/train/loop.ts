@@ -28,6 +28,8 @@ export interface BatchSource {
   batch(step: number): TrainingBatch;
 }
 
+export type Prediction = Omit<Extract<RunEvent, { type: "prediction" }>, "type">;
+
 export interface LoopOptions {
   readonly engine: TrainingEngine;
   readonly training: BatchSource;
@@ -51,6 +53,8 @@ export interface LoopOptions {
   /** Keeps the parameters of the best evaluation so far. */
   readonly saveBest: (parameters: Float32Array) => Promise<void>;
   readonly peakBytes: () => Promise<number>;
+  /** Told when the run starts, and again beside what came true; a resumed run reads it in its history. */
+  readonly prediction?: Prediction;
   /** Where each parameter stands in the gradient; with it, gradient norms by layer are told before each evaluation. */
   readonly layout?: ParameterLayout;
   /** Replies of the model as it is to a few held-out customers, told after each evaluation. */
@@ -89,6 +93,7 @@ export async function* trainingLoop(
   if (options.resume !== undefined) await engine.restore(options.resume.state);
   let computedTokens = 0;
   let stepSeconds = 0;
+  let stepsHere = 0;
   let savedAt = options.resume === undefined ? -1 : step;
   let savedPath = options.resume?.path ?? "";
   /** The step whose checkpoint was told of. A resumed run tells again: the process may have ended before it could. */
@@ -161,6 +166,7 @@ export async function* trainingLoop(
       stepsPerEpoch: training.stepsPerEpoch,
       firstStep: step + 1,
     });
+    if (options.prediction !== undefined) yield told({ type: "prediction", ...options.prediction });
   }
   let reason: StopReason = "completed";
   try {
@@ -183,6 +189,10 @@ export async function* trainingLoop(
   }
   if (validation.length === 0 && reason !== "interrupted")
     await options.saveBest((await engine.state()).parameters);
+  const predicted =
+    options.resume === undefined
+      ? options.prediction
+      : options.resume.history?.find((event) => event.type === "prediction");
   yield {
     type: "finished",
     reason,
@@ -191,8 +201,11 @@ export async function* trainingLoop(
     validationLossBest: best?.loss ?? Number.NaN,
     bestStep: best?.step ?? step,
     tokensPerSecond: stepSeconds === 0 ? 0 : computedTokens / stepSeconds,
+    stepSeconds: stepsHere === 0 ? 0 : stepSeconds / stepsHere,
     peakBytes: await options.peakBytes(),
     seconds: since(began),
+    ...(predicted?.stepSeconds === undefined ? {} : { predictedStepSeconds: predicted.stepSeconds }),
+    ...(predicted === undefined ? {} : { predictedPeakBytes: predicted.peakBytes }),
   };
 
   function evaluationDue(last: boolean): boolean {
@@ -236,6 +249,7 @@ export async function* trainingLoop(
     const peakBytes = await options.peakBytes();
     computedTokens += batch.tokens;
     stepSeconds += seconds;
+    stepsHere += 1;
     if (skipped) {
       yield* tell({
         type: "skipped",

@@ -86,6 +86,7 @@ export function summariesOf(event: RunEvent): readonly SummaryValue[] {
     case "warning":
       return [text(`warnings/${event.code}`, quoted(event.message))];
     case "started":
+    case "prediction":
     case "checkpoint":
     case "finished":
       return [];

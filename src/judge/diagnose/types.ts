@@ -40,7 +40,7 @@ export type CurveEvent =
     }
   | { readonly type: "evaluation"; readonly step: number; readonly validationLoss: number }
   | { readonly type: "finished"; readonly reason: string; readonly step: number; readonly bestStep: number }
-  | { readonly type: "checkpoint" | "warning" | "gradients" | "probe" | "skipped" };
+  | { readonly type: "checkpoint" | "warning" | "gradients" | "probe" | "skipped" | "prediction" };
 
 export interface Curves {
   readonly steps: readonly Extract<CurveEvent, { type: "step" }>[];

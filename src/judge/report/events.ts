@@ -40,6 +40,10 @@ export interface RunCurves {
     readonly seconds: number;
     readonly tokensPerSecond: number;
     readonly peakBytes: number;
+    /** Of an average step; NaN in a run of an older version, as the predictions are. */
+    readonly stepSeconds: number;
+    readonly predictedStepSeconds: number;
+    readonly predictedPeakBytes: number;
   };
   readonly resumed: number;
   readonly broken: number;
@@ -183,5 +187,8 @@ function finishOf(event: Fields): NonNullable<RunCurves["finished"]> {
     seconds: numberOf(event["seconds"]),
     tokensPerSecond: numberOf(event["tokensPerSecond"]),
     peakBytes: numberOf(event["peakBytes"]),
+    stepSeconds: numberOf(event["stepSeconds"]),
+    predictedStepSeconds: numberOf(event["predictedStepSeconds"]),
+    predictedPeakBytes: numberOf(event["predictedPeakBytes"]),
   };
 }

@@ -74,10 +74,29 @@ function figures({ finished, trainableParameters, totalParameters, evaluations }
           tile(rate(finished.tokensPerSecond), both("tokens a second", "词元/秒")),
           tile(
             Number.isFinite(finished.peakBytes) ? formatBytes(finished.peakBytes) : "–",
-            both("peak memory", "内存峰值"),
+            both(
+              `peak memory${predicted(finished.predictedPeakBytes, formatBytes, ", predicted ")}`,
+              `内存峰值${predicted(finished.predictedPeakBytes, formatBytes, "，预测 ")}`,
+            ),
           ),
+          ...(finished.stepSeconds > 0
+            ? [
+                tile(
+                  formatDuration(finished.stepSeconds),
+                  both(
+                    `a step${predicted(finished.predictedStepSeconds, formatDuration, ", predicted ")}`,
+                    `每步${predicted(finished.predictedStepSeconds, formatDuration, "，预测 ")}`,
+                  ),
+                ),
+              ]
+            : []),
         ]),
   ]);
+}
+
+/** What the plan had said, where it had. */
+function predicted(value: number, format: (value: number) => string, before: string): string {
+  return Number.isFinite(value) ? `${before}${format(value)}` : "";
 }
 
 function remarks({ warnings, warningCount, broken, firstBroken, resumed }: RunCurves): Markup {
