@@ -28,6 +28,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: "fine-tune a model on dialogues: LoRA, early stopping, the best adapter kept",
     load: async () => (await import("./commands/train.ts")).trainCommand(),
   },
+  pretrain: {
+    summary: "train a new model from scratch on text: its tokenizer, its first weights, every parameter",
+    load: async () => (await import("./commands/pretrain.ts")).pretrainCommand(),
+  },
   chat: {
     summary: "talk to a run's model, or to any model",
     load: async () => (await import("./commands/chat.ts")).chatCommand(),

@@ -35,32 +35,40 @@ export interface ChatModelOptions extends FetchOptions {
 /** Opens headers and tokenizer; weights are read when they are asked for. Close the result when done. */
 export async function openChatModel(reference: string, options: ChatModelOptions = {}): Promise<ChatModel> {
   const opened = await openModel(reference, options);
-  const { slidingWindow } = options;
   try {
-    const own = slidingWindow === undefined ? opened.spec : withSlidingWindow(opened.spec, slidingWindow);
-    const { tokenizer, chatTemplate: embedded, generationStopIds } = tokenizerOf(opened);
-    const template = chatTemplate(opened.chatTemplate ?? embedded, tokenizer, { at: opened.tokenizer.at });
-    const renderer = conversationRenderer({
-      tokenizer,
-      template,
-      stopIds: [...generationStopIds, ...opened.spec.eosIds],
-      ...(options.separator === undefined ? {} : { separator: options.separator }),
-      ...(options.keepFirstTurns === undefined ? {} : { keepFirstTurns: options.keepFirstTurns }),
-    });
-    const rows = renderer.tokenizer.vocabularySize;
-    const grown = rows > opened.spec.vocabulary;
-    return {
-      opened,
-      spec: grown ? { ...own, vocabulary: rows } : own,
-      store: grown ? withMeanRows(opened.store, opened.spec.vocabulary, rows) : opened.store,
-      renderer,
-      defaultTemplate: template.isDefault,
-      close: opened.close,
-    };
+    return chatModelOf(opened, options);
   } catch (error) {
     await opened.close();
     throw error;
   }
+}
+
+/** An opened model with its tokenizer and template; it stays the caller's to close where this throws. */
+export function chatModelOf(
+  opened: OpenModel,
+  options: Omit<ChatModelOptions, keyof FetchOptions> = {},
+): ChatModel {
+  const { slidingWindow } = options;
+  const own = slidingWindow === undefined ? opened.spec : withSlidingWindow(opened.spec, slidingWindow);
+  const { tokenizer, chatTemplate: embedded, generationStopIds } = tokenizerOf(opened);
+  const template = chatTemplate(opened.chatTemplate ?? embedded, tokenizer, { at: opened.tokenizer.at });
+  const renderer = conversationRenderer({
+    tokenizer,
+    template,
+    stopIds: [...generationStopIds, ...opened.spec.eosIds],
+    ...(options.separator === undefined ? {} : { separator: options.separator }),
+    ...(options.keepFirstTurns === undefined ? {} : { keepFirstTurns: options.keepFirstTurns }),
+  });
+  const rows = renderer.tokenizer.vocabularySize;
+  const grown = rows > opened.spec.vocabulary;
+  return {
+    opened,
+    spec: grown ? { ...own, vocabulary: rows } : own,
+    store: grown ? withMeanRows(opened.store, opened.spec.vocabulary, rows) : opened.store,
+    renderer,
+    defaultTemplate: template.isDefault,
+    close: opened.close,
+  };
 }
 
 function tokenizerOf({ tokenizer, generationConfig, chatTemplate }: OpenModel): LoadedTokenizer {

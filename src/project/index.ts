@@ -18,7 +18,11 @@ export {
   runFolder,
 } from "./run-folder.ts";
 export type { RunDescription, RunFolder } from "./run-folder.ts";
-export { adapterOf, prepareRun, runTraining } from "./train-run.ts";
+export { pretrainConfigSchema, trainConfigOf } from "./pretrain-schema.ts";
+export type { PretrainConfig } from "./pretrain-schema.ts";
+export { makeStart } from "./pretrain-start.ts";
+export type { Start, StartOptions } from "./pretrain-start.ts";
+export { adapterOf, preparePretraining, prepareRun, runTraining } from "./train-run.ts";
 export type { Notice, PrepareRunOptions, PreparedRun, RunOptions } from "./train-run.ts";
 export { readTrainingData, splitByConversation } from "./training-data.ts";
 export type { DataSource, TrainingData } from "./training-data.ts";

@@ -15,6 +15,9 @@ const copied = [
   "chat_template.json",
 ] as const;
 
+type SavedType = "float32" | "bfloat16" | "float16";
+const storage = { float32: "F32", bfloat16: "BF16", float16: "F16" } as const;
+
 /** Whether `folder` holds a model that training saved. */
 export function isModelFolder(folder: string): Promise<boolean> {
   return isFile(join(folder, "config.json"));
@@ -25,7 +28,7 @@ export async function saveModelFolder(
   folder: string,
   { opened, spec, renderer }: ChatModel,
   { replaced }: Pick<Adapter, "replaced">,
-  dtype: "float32" | "bfloat16",
+  dtype: SavedType,
   extraFiles: Readonly<Record<string, string>>,
 ): Promise<void> {
   const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
@@ -44,8 +47,7 @@ export async function saveModelFolder(
     files.set("tokenizer_config.json", json(tokenizerConfig));
   }
   await writeFolderAtomic(folder, async (temporary) => {
-    const type = dtype === "bfloat16" ? "BF16" : "F32";
-    const tensors = [...replaced!].map(([name, value]) => toWrite(name, value, type));
+    const tensors = [...replaced!].map(([name, value]) => toWrite(name, value, storage[dtype]));
     await writeSafetensors(join(temporary, "model.safetensors"), tensors, { format: "pt" });
     for (const [name, content] of files) await writeFileAtomic(join(temporary, name), content);
     if (!own) return;

@@ -30,7 +30,7 @@ export function numericsOf({ runtime: { provider }, training }: Config): Numeric
 /** The frozen base of mixed precision; absent where it is float32 or trained itself. */
 export function halvesOf(config: Config): HalfBase | undefined {
   const { precision, products } = numericsOf(config);
-  if (precision === "float32" || config.method === "full") return undefined;
+  if (precision === "float32" || config.method !== "lora") return undefined;
   // DoRA reads the rows of layers, saved modules train them: those layers must stay float32 inputs.
   const plain = config.lora.dora || config.lora.modulesToSave.length > 0;
   return { half: halfTypes[precision], products, plain };

@@ -1,11 +1,5 @@
 /** The plan of a run: everything that is known before a weight is read. What `--dry-run` prints. */
-import {
-  type EncodingReport,
-  type FoldReport,
-  type FeedSequence,
-  encodeExamples,
-  foldRows,
-} from "../data/feed/index.ts";
+import type { EncodingReport, FoldReport, FeedSequence } from "../data/feed/index.ts";
 import type { ChatModel } from "../model/index.ts";
 import { type AdapterOptions, expectedWeights, parameterCount } from "../model/decoder/index.ts";
 import type { ParameterLayout } from "../model/nn/index.ts";
@@ -21,6 +15,7 @@ import {
   validationBatches,
 } from "../train/index.ts";
 import { baseBytes, checkBase } from "./base-model.ts";
+import { encodedSets } from "./encoded-sets.ts";
 import { halvesOf } from "./numerics.ts";
 import type { TrainConfig } from "./schema.ts";
 import { trainedParts } from "./trained-parts.ts";
@@ -74,20 +69,17 @@ export function planTraining(config: TrainConfig, model: ChatModel, data: Traini
   checkBase(config, spec);
   const halves = halvesOf(config);
   const maxLength = Math.min(config.training.maxLength ?? 1024, spec.contextLength);
-  const encode = (
-    examples: TrainingData["training"],
-  ): SetSummary & { sequences: readonly FeedSequence[] } => {
-    const { rows, report } = encodeExamples(examples, renderer, maxLength);
-    const folded = foldRows(rows, { fold: config.training.fold });
-    return { encoding: report, folding: folded.report, sequences: folded.sequences };
-  };
-  const trainingSet = encode(data.training);
-  const validationSet = data.validation.length === 0 ? undefined : encode(data.validation);
-  const { batch, microTokens } = config.training;
+  const sets = encodedSets(data, renderer, { maxLength, fold: config.training.fold });
+  const { training: trainingSet, validation: validationSet } = sets;
+  const { batch, batchTokens, microTokens } = config.training;
   // NEFTune's noise is each sequence's own, by its length.
   const share = config.training.fold && config.training.neftune === 0;
   const micro = { tokens: microTokens, share };
-  const training = batchSource(trainingSet.sequences, { batch, micro, seed: config.seed });
+  const training = batchSource(trainingSet.sequences, {
+    ...(batchTokens === undefined ? { batch } : { batch: batchTokens, unit: "tokens" }),
+    micro,
+    seed: config.seed,
+  });
   const validation = validationBatches(validationSet?.sequences ?? [], micro);
   const { stepsPerEpoch } = training;
   const steps = plannedSteps(config, stepsPerEpoch);
@@ -97,7 +89,7 @@ export function planTraining(config: TrainConfig, model: ChatModel, data: Traini
   const longest = longestOf([...trainingSet.sequences, ...(validationSet?.sequences ?? [])]);
   const supervised = mostSupervised(trainingSet.sequences, microTokens);
   const chunks = chunksFor(longest, supervised);
-  const evaluateEvery = config.evaluation.every ?? Math.max(1, Math.ceil(stepsPerEpoch / 2));
+  const evaluateEvery = config.evaluation.every ?? defaultInterval(config, steps, stepsPerEpoch);
   const inBase = new Set(expectedWeights(spec).map(({ name }) => name));
   const added = layout.entries.reduce((sum, { name, size }) => sum + (inBase.has(name) ? 0 : size), 0);
   const totalParameters = parameterCount(spec) + added;
@@ -159,6 +151,13 @@ export function plannedSteps({ training }: TrainConfig, stepsPerEpoch: number): 
 export function plannedWarmup(config: TrainConfig, stepsPerEpoch: number): number {
   const { warmupSteps, warmupShare } = config.schedule;
   return warmupSteps ?? Math.round(warmupShare * plannedSteps(config, stepsPerEpoch));
+}
+
+/** Steps between evaluations: half an epoch; in pre-training, of which few epochs are seen, a twentieth of the run. */
+function defaultInterval({ method }: TrainConfig, steps: number, stepsPerEpoch: number): number {
+  return method === "pretrain"
+    ? Math.min(500, Math.ceil(steps / 20))
+    : Math.max(1, Math.ceil(stepsPerEpoch / 2));
 }
 
 function longestOf(sequences: readonly FeedSequence[]): number {

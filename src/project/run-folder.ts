@@ -29,6 +29,8 @@ export interface RunDescription {
   readonly data: unknown;
   /** Base model: reference, revision, fingerprints. */
   readonly model: unknown;
+  /** Writes whatever else the run holds from its beginning into its subfolder `start`. */
+  readonly beside?: (path: string) => Promise<void>;
 }
 
 const files = { config: "config.yaml", manifest: "run.json", events: "events.jsonl" } as const;
@@ -53,14 +55,16 @@ export async function createRun(path: string, description: RunDescription): Prom
   }
   try {
     await mkdir(path, { recursive: true });
-    for (const name of present) await rm(join(path, name), { force: true });
+    for (const name of present) await rm(join(path, name), { recursive: true, force: true });
     await writeFileAtomic(join(path, files.config), configWithOrigins(description));
+    await description.beside?.(path);
     await writeFileAtomic(join(path, files.events), "");
     const manifest = { schemaVersion: 1, model: description.model, data: description.data };
     await writeFileAtomic(join(path, files.manifest), `${JSON.stringify(manifest, null, 2)}\n`);
   } catch (error) {
     // A run that lacks its manifest would stand in the way of the next attempt.
-    for (const name of Object.values(files)) await rm(join(path, name), { force: true }).catch(() => {});
+    for (const name of [...Object.values(files), "start"])
+      await rm(join(path, name), { recursive: true, force: true }).catch(() => {});
     await rmdir(path).catch(() => {});
     throw explainWriteError(error, path);
   }
@@ -69,7 +73,8 @@ export async function createRun(path: string, description: RunDescription): Prom
 
 /** What a process leaves that is killed while it makes a run: our files without the manifest, which comes last. */
 async function isTorn(path: string, present: readonly string[]): Promise<boolean> {
-  const ours = /^(config\.yaml|events\.jsonl|\.(config\.yaml|events\.jsonl|run\.json)\.[0-9a-f]{12}\.tmp)$/;
+  const ours =
+    /^(config\.yaml|events\.jsonl|start|\.(config\.yaml|events\.jsonl|run\.json)\.[0-9a-f]{12}\.tmp)$/;
   if (!present.every((name) => ours.test(name))) return false;
   if (!present.includes(files.config)) return present.every((name) => name.startsWith("."));
   return (await readFile(join(path, files.config), "utf8")).startsWith(configHeading);

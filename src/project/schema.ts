@@ -28,6 +28,86 @@ const dataFiles = z
   })
   .describe("what to train on; a single path stands for `train`");
 
+const optimizer = z.strictObject({
+  learningRate: z.number().gt(0).max(1).default(3e-4),
+  weightDecay: z.number().min(0).max(1).default(0.01),
+  decay: z
+    .enum(["all", "matrices"])
+    .default("all")
+    .describe("what weight decay applies to: all parameters, or matrices and neither norms nor biases"),
+  clipNorm: z.number().gt(0).default(1).describe("largest norm of the gradient"),
+  loraPlusRatio: z
+    .number()
+    .min(1)
+    .max(1000)
+    .default(1)
+    .describe("how many times faster B learns than A (LoRA+); 1 treats them alike"),
+  beta1: z.number().min(0).lt(1).default(0.9),
+  beta2: z.number().min(0).lt(1).default(0.999),
+  epsilon: z.number().gt(0).default(1e-8),
+});
+
+const schedule = z.strictObject({
+  kind: z.enum(["constant", "linear", "cosine", "wsd"]).default("cosine"),
+  warmupShare: share.default(0.03).describe("share of all steps over which the rate rises"),
+  warmupSteps: z.int().min(0).optional().describe("the same in steps; wins over the share"),
+  decayShare: share
+    .default(0.25)
+    .describe(
+      "share of all steps, the last ones, over which the rate falls to 0; for wsd (warm-up, stable, decay)",
+    ),
+});
+
+const evaluation = z.strictObject({
+  every: steps.optional().describe("steps between evaluations; absent: twice an epoch"),
+  patience: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(3)
+    .describe("evaluations without improvement before stopping"),
+  minDelta: z.number().min(0).default(0).describe("how much lower a loss must be to count"),
+  probes: z
+    .int()
+    .min(0)
+    .max(32)
+    .default(2)
+    .describe("held-out customers whose replies are shown at each evaluation; 0 turns it off"),
+});
+
+const checkpoint = z.strictObject({
+  every: steps.optional().describe("steps between checkpoints; absent: as often as evaluations"),
+  keep: z.int().min(1).max(1000).default(2),
+});
+
+const runtime = z.strictObject({
+  threads: z.int().min(1).max(1024).optional().describe("absent: the machine's physical cores"),
+  provider: z.enum(["cpu", "cuda", "webgpu", "dml", "coreml"]).default("cpu"),
+});
+
+/** How numbers are computed, kept and saved. */
+const numbers = {
+  saveAs: z
+    .enum(["float32", "bfloat16", "float16"])
+    .default("float32")
+    .describe("how a whole model is saved, by the methods full and pretrain"),
+  precision: z
+    .enum(["float32", "fp16", "bf16"])
+    .default("float32")
+    .describe("format of matrix products; norms, softmax, loss and the adapter stay float32"),
+  activations: z
+    .enum(["float32", "float16"])
+    .default("float32")
+    .describe("how values are kept for the backward pass"),
+  checkpointing: z
+    .enum(["none", "attention", "blocks"])
+    .default("none")
+    .describe("activations computed again in the backward pass: less memory, more time"),
+};
+
+/** What fine-tuning and pre-training have in common. */
+export const sharedSections = { optimizer, schedule, evaluation, checkpoint, runtime, numbers, share, steps };
+
 export const trainConfigSchema = z.strictObject({
   model: z.string().min(1).describe("a model folder, a .gguf file, or owner/name[@revision] on the hub"),
   data: z.preprocess((value) => (typeof value === "string" ? { train: value } : value), dataFiles),
@@ -37,9 +117,11 @@ export const trainConfigSchema = z.strictObject({
     .optional()
     .describe("the run's folder; absent: runs/ and a name made of model and data"),
   method: z
-    .enum(["lora", "full"])
+    .enum(["lora", "full", "pretrain"])
     .default("lora")
-    .describe("lora trains an adapter, full every weight of the model"),
+    .describe(
+      "lora trains an adapter, full every weight, pretrain (attune pretrain) every weight from scratch",
+    ),
   seed: z
     .int()
     .min(0)
@@ -84,6 +166,12 @@ export const trainConfigSchema = z.strictObject({
         .describe("passes over the data, unless `steps` is given"),
       steps: steps.optional().describe("optimiser steps"),
       batch: z.int().min(1).max(65_536).default(16).describe("replies in one optimiser step"),
+      batchTokens: z
+        .int()
+        .min(1)
+        .max(16_777_216)
+        .optional()
+        .describe("tokens in one optimiser step, instead of `batch` replies"),
       microTokens: z.int().min(16).max(1_048_576).default(700).describe("most tokens computed at once"),
       maxLength: z
         .int()
@@ -118,71 +206,13 @@ export const trainConfigSchema = z.strictObject({
         .max(1000)
         .default(0)
         .describe("strength of the noise on embeddings in training (NEFTune; 5 is usual); 0 turns it off"),
-      saveAs: z
-        .enum(["float32", "bfloat16"])
-        .default("float32")
-        .describe("how a whole model is saved, by the method full"),
-      precision: z
-        .enum(["float32", "fp16", "bf16"])
-        .default("float32")
-        .describe("format of matrix products; norms, softmax, loss and the adapter stay float32"),
-      activations: z
-        .enum(["float32", "float16"])
-        .default("float32")
-        .describe("how values are kept for the backward pass"),
-      checkpointing: z
-        .enum(["none", "attention", "blocks"])
-        .default("none")
-        .describe("activations computed again in the backward pass: less memory, more time"),
+      ...numbers,
     })
     .prefault({}),
-  optimizer: z
-    .strictObject({
-      learningRate: z.number().gt(0).max(1).default(3e-4),
-      weightDecay: z.number().min(0).max(1).default(0.01),
-      clipNorm: z.number().gt(0).default(1).describe("largest norm of the gradient"),
-      loraPlusRatio: z
-        .number()
-        .min(1)
-        .max(1000)
-        .default(1)
-        .describe("how many times faster B learns than A (LoRA+); 1 treats them alike"),
-      beta1: z.number().min(0).lt(1).default(0.9),
-      beta2: z.number().min(0).lt(1).default(0.999),
-      epsilon: z.number().gt(0).default(1e-8),
-    })
-    .prefault({}),
-  schedule: z
-    .strictObject({
-      kind: z.enum(["constant", "linear", "cosine"]).default("cosine"),
-      warmupShare: share.default(0.03).describe("share of all steps over which the rate rises"),
-      warmupSteps: z.int().min(0).optional().describe("the same in steps; wins over the share"),
-    })
-    .prefault({}),
-  evaluation: z
-    .strictObject({
-      every: steps.optional().describe("steps between evaluations; absent: twice an epoch"),
-      patience: z
-        .int()
-        .min(1)
-        .max(1_000_000)
-        .default(3)
-        .describe("evaluations without improvement before stopping"),
-      minDelta: z.number().min(0).default(0).describe("how much lower a loss must be to count"),
-      probes: z
-        .int()
-        .min(0)
-        .max(32)
-        .default(2)
-        .describe("held-out customers whose replies are shown at each evaluation; 0 turns it off"),
-    })
-    .prefault({}),
-  checkpoint: z
-    .strictObject({
-      every: steps.optional().describe("steps between checkpoints; absent: as often as evaluations"),
-      keep: z.int().min(1).max(1000).default(2),
-    })
-    .prefault({}),
+  optimizer: optimizer.prefault({}),
+  schedule: schedule.prefault({}),
+  evaluation: evaluation.prefault({}),
+  checkpoint: checkpoint.prefault({}),
   template: z
     .strictObject({
       separator: z
@@ -199,12 +229,7 @@ export const trainConfigSchema = z.strictObject({
         .describe("exchanges at the beginning that stay, with system messages, when older turns must go"),
     })
     .prefault({}),
-  runtime: z
-    .strictObject({
-      threads: z.int().min(1).max(1024).optional().describe("absent: the machine's physical cores"),
-      provider: z.enum(["cpu", "cuda", "webgpu", "dml", "coreml"]).default("cpu"),
-    })
-    .prefault({}),
+  runtime: runtime.prefault({}),
 });
 
 export type TrainConfig = z.output<typeof trainConfigSchema>;

@@ -1,6 +1,7 @@
 /** A whole training run: model, data, plan, run folder, loop; as a stream of events. */
 import { createHash } from "node:crypto";
 import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import { onnxRuntime } from "../compute/runtime/index.ts";
 import { type ChatModel, openChatModel } from "../model/index.ts";
 import { type ResidentModel, residentModel } from "../model/decoder/index.ts";
@@ -13,6 +14,7 @@ import {
   scalerDefaults,
   type TensorboardLog,
   loraPlusFactors,
+  matricesAlone,
   pruneCheckpoints,
   saveCheckpoint,
   tensorboardLog,
@@ -23,6 +25,8 @@ import { UserError, errorCode } from "../util/index.ts";
 import { loadBase } from "./base-model.ts";
 import { saveModelFolder } from "./model-folder.ts";
 import { type TrainPlan, planTraining } from "./plan.ts";
+import { startFolder } from "./pretrain-schema.ts";
+import { type Start, openStart, readStart, writeStart } from "./pretrain-start.ts";
 import { type Probe, probePrompts, replyProbe } from "./probe.ts";
 import { halvesOf, numericsOf } from "./numerics.ts";
 import { leafKeys } from "./resolve.ts";
@@ -38,6 +42,8 @@ export interface PreparedRun extends AsyncDisposable {
   readonly model: ChatModel;
   readonly data: TrainingData;
   readonly plan: TrainPlan;
+  /** Writes what a new run's folder holds from its beginning. */
+  readonly beside?: (folder: string) => Promise<void>;
 }
 
 export type Notice = (message: string) => void;
@@ -51,6 +57,7 @@ export async function prepareRun(
   config: TrainConfig,
   { notice = () => {}, ...fetching }: PrepareRunOptions = {},
 ): Promise<PreparedRun> {
+  if (config.method === "pretrain") return preparePretraining(config, await readStart(config.model));
   const data = await readTrainingData(config.data, config.seed);
   const { separator, keepFirstTurns } = config.template;
   const { slidingWindow } = config.training;
@@ -70,6 +77,18 @@ export async function prepareRun(
     await model.close();
     throw error;
   }
+}
+
+/** A run from scratch: from a start that is already in its folder, or a new one that is written there. */
+export function preparePretraining(config: TrainConfig, start: Start, isNew = false): PreparedRun {
+  const { model, data } = openStart(start, config.model);
+  return {
+    model,
+    data,
+    plan: planTraining(config, model, data),
+    ...(isNew ? { beside: (folder: string) => writeStart(join(folder, startFolder), start) } : {}),
+    [Symbol.asyncDispose]: model.close,
+  };
 }
 
 export interface RunOptions {
@@ -167,6 +186,9 @@ async function* trainIn(
       : {
           rateFactors: loraPlusFactors(plan.layout.entries, plan.layout.size, config.optimizer.loraPlusRatio),
         }),
+    ...(config.optimizer.decay === "all"
+      ? {}
+      : { decayed: matricesAlone(plan.layout.entries, plan.layout.size) }),
     base: config.training.base === "int8" ? "int8" : "float32",
     numerics,
   });
@@ -181,7 +203,12 @@ async function* trainIn(
       learningRate: config.optimizer.learningRate,
       weightDecay: config.optimizer.weightDecay,
       maxNorm: config.optimizer.clipNorm,
-      schedule: { kind: config.schedule.kind, warmupSteps: plan.warmupSteps, totalSteps: plan.steps },
+      schedule: {
+        kind: config.schedule.kind,
+        warmupSteps: plan.warmupSteps,
+        totalSteps: plan.steps,
+        decaySteps: Math.round(config.schedule.decayShare * plan.steps),
+      },
       ...(numerics.precision === "fp16" ? { lossScaling: scalerDefaults } : {}),
       evaluateEvery: plan.evaluateEvery,
       patience: config.evaluation,
@@ -219,13 +246,14 @@ async function* trainIn(
 }
 
 function newRun(
-  { plan: { config }, data, model }: PreparedRun,
+  { plan: { config }, data, model, beside }: PreparedRun,
   { folder, origins }: RunOptions,
 ): Promise<RunFolder> {
   const { opened, renderer } = model;
   return createRun(folder, {
     config,
     origins,
+    ...(beside === undefined ? {} : { beside }),
     data: { split: data.split, sources: data.sources },
     model: {
       reference: config.model,

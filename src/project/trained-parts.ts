@@ -35,11 +35,11 @@ export interface TrainedParts {
 export function trainedParts(config: TrainConfig, spec: ModelSpec): TrainedParts {
   const { lora, optimizer } = config;
   const scale = loraScale(lora.alpha, lora.rank, lora.rsLora);
-  if (config.method === "full") {
+  if (config.method !== "lora") {
     const given =
       lora.from === undefined ? optimizer.loraPlusRatio !== 1 && "optimizer.loraPlusRatio" : "lora.from";
     if (given !== false)
-      throw new UserError(`${given} is about adapters, but method is full`, {
+      throw new UserError(`${given} is about adapters, but method is ${config.method}`, {
         next: "Leave one of them out.",
       });
     return { layers: [], layout: parameterLayout(expectedWeights(spec)), scale };

@@ -2,6 +2,7 @@
 import { stat } from "node:fs/promises";
 import { basename } from "node:path";
 import { openDataset } from "../data/dataset/index.ts";
+import type { Corpus } from "../data/feed/index.ts";
 import { readExamples } from "../data/read/index.ts";
 import { raiseLongShare } from "../data/shape/index.ts";
 import type { Example } from "../model/text/index.ts";
@@ -20,6 +21,8 @@ export interface TrainingData {
   readonly sources: readonly DataSource[];
   /** How the validation set came about, for people. */
   readonly split: string;
+  /** What pre-training reads, instead of examples; its documents from `heldOutFrom` on are measured on. */
+  readonly corpus?: Corpus & { readonly heldOutFrom: number };
 }
 
 /** Reads everything that the run learns from and is measured on. */

@@ -6,6 +6,7 @@ export type { MicroBatching } from "./batches.ts";
 export type { BatchSourceOptions } from "./batches.ts";
 export { latestCheckpoint, pruneCheckpoints, saveCheckpoint } from "./checkpoint.ts";
 export type { Checkpoint, Progress } from "./checkpoint.ts";
+export { matricesAlone } from "./decay.ts";
 export { chunksFor, loraParameters, trainingEngine } from "./engine.ts";
 export type { EngineOptions, TrainedState, TrainingEngine, UpdateOptions } from "./engine.ts";
 export { withoutTimes } from "./events.ts";

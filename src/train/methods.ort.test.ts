@@ -1,11 +1,12 @@
 /** Methods beside plain LoRA, step for step as PyTorch and PEFT take them. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { uniform } from "../../test/fixtures/formula-weights.ts";
-import { adamWDefaults } from "../compute/optim/index.ts";
+import { adamWDefaults, scheduleFactor } from "../compute/optim/index.ts";
 import { type Runtime, onnxRuntime } from "../compute/runtime/index.ts";
 import { float32, scalar, zeros } from "../compute/tensor/index.ts";
 import {
   type ResidentModel,
+  type Sequence,
   expectedWeights,
   flatBatch,
   loadResidentModel,
@@ -13,6 +14,7 @@ import {
 } from "../model/decoder/index.ts";
 import { parameterLayout, parameterViews } from "../model/nn/index.ts";
 import { loraScale } from "../model/weights/index.ts";
+import { matricesAlone } from "./decay.ts";
 import { type EngineOptions, loraParameters, trainingEngine } from "./engine.ts";
 import { loraPlusFactors } from "./lora-plus.ts";
 import { embeddingNoise } from "./neftune.ts";
@@ -25,7 +27,7 @@ interface Method {
   readonly parameters?: string;
   readonly parameterNorms?: Readonly<Record<string, number>>;
 }
-interface Golden extends Record<"rslora" | "loraplus" | "neftune" | "full", Method> {
+interface Golden extends Record<"rslora" | "loraplus" | "neftune" | "full" | "pretrain", Method> {
   readonly rate: number;
   readonly weightDecay: number;
   readonly maxNorm: number;
@@ -35,7 +37,6 @@ interface Golden extends Record<"rslora" | "loraplus" | "neftune" | "full", Meth
 }
 const want = golden<Golden>("train/methods.json");
 const loraLayout = parameterLayout(loraParameters(layers, file.rank));
-const weightOf = (i: number): number => file.weights[i]!.reduce((a, b) => a + b);
 
 let runtime: Runtime;
 let model: ResidentModel;
@@ -45,8 +46,21 @@ beforeAll(async () => {
 });
 afterAll(() => runtime[Symbol.asyncDispose]());
 
-/** Runs the golden batches and compares loss and norm of every step; returns the parameters after them. */
-async function follow(method: Method, changes: Partial<EngineOptions>): Promise<Float32Array> {
+/** Every token but a row's first as a target, instead of the row's own. */
+const everyToken = (i: number): Sequence => ({
+  ids: file.rows[i]!,
+  weights: file.rows[i]!.map((_, at) => (at === 0 ? 0 : 1)),
+});
+
+/**
+ * Runs the golden batches and compares loss and norm of every step; returns the parameters after them. `rates` are
+ * factors of the learning rate.
+ */
+async function follow(
+  method: Method,
+  changes: Partial<EngineOptions>,
+  { sequence = row, rates }: { sequence?: (i: number) => Sequence; rates?: readonly number[] } = {},
+): Promise<Float32Array> {
   const layout = changes.layout ?? loraLayout;
   await using engine = await trainingEngine(model, initialOf(layout), {
     layout,
@@ -59,10 +73,14 @@ async function follow(method: Method, changes: Partial<EngineOptions>): Promise<
     ...changes,
   });
   for (const [step, batch] of want.batches.entries()) {
-    const weight = batch.reduce((sum, i) => sum + weightOf(i), 0);
-    const loss = await engine.accumulate(batch.map(row), 1 / weight, step);
+    const sequences = batch.map(sequence);
+    const weight = sequences.reduce(
+      (sum, { weights }) => sum + Array.from(weights).reduce((a, b) => a + b),
+      0,
+    );
+    const loss = await engine.accumulate(sequences, 1 / weight, step);
     const norm = await engine.update({
-      learningRate: want.rate,
+      learningRate: want.rate * (rates?.[step] ?? 1),
       weightDecay: want.weightDecay,
       maxNorm: want.maxNorm,
       update: step + 1,
@@ -94,14 +112,30 @@ test("LoRA+: B learns faster, and its weight decay with it, as PEFT's optimiser 
   expectParameters(parameters, want.loraplus);
 });
 
-test("full fine-tuning: every weight is trained", async () => {
-  const layout = parameterLayout(expectedWeights(spec));
-  const views = parameterViews(layout, await follow(want.full, { layout }));
-  expect(Object.keys(want.full.parameterNorms!).sort()).toEqual([...views.keys()].sort());
-  for (const [name, norm] of Object.entries(want.full.parameterNorms!)) {
+const wholeLayout = parameterLayout(expectedWeights(spec));
+
+function expectNorms(parameters: Float32Array, { parameterNorms }: Method): void {
+  const views = parameterViews(wholeLayout, parameters);
+  expect(Object.keys(parameterNorms!).sort()).toEqual([...views.keys()].sort());
+  for (const [name, norm] of Object.entries(parameterNorms!)) {
     const got = Math.sqrt(views.get(name)!.reduce((sum, value) => sum + value * value, 0));
     expect(Math.abs(got / norm - 1), name).toBeLessThan(1e-5);
   }
+}
+
+test("full fine-tuning: every weight is trained", async () => {
+  expectNorms(await follow(want.full, { layout: wholeLayout }), want.full);
+});
+
+test("pre-training: every token a target, norms not decayed, warm-up, stable and decay", async () => {
+  const changes = {
+    layout: wholeLayout,
+    decayed: matricesAlone(wholeLayout.entries, wholeLayout.size),
+    optimizer: { ...adamWDefaults, beta2: 0.95 },
+  };
+  const schedule = { kind: "wsd", warmupSteps: 1, totalSteps: 4, decaySteps: 2 } as const;
+  const rates = want.batches.map((_, step) => scheduleFactor(schedule, step));
+  expectNorms(await follow(want.pretrain, changes, { sequence: everyToken, rates }), want.pretrain);
 });
 
 describe("NEFTune", () => {
@@ -128,7 +162,9 @@ describe("NEFTune", () => {
       ...feeds,
       parameters: float32([loraLayout.size], initialOf(loraLayout)),
       gradientSum: zeros("float32", [loraLayout.size]),
-      lossScale: scalar(1 / want.batches[0]!.reduce((sum, i) => sum + weightOf(i), 0)),
+      lossScale: scalar(
+        1 / want.batches[0]!.reduce((sum, i) => sum + file.weights[i]!.reduce((a, b) => a + b), 0),
+      ),
       embeddingNoise: float32([tokens, spec.hiddenSize], noise),
     });
     const loss = (outputs["loss"]!.data as Float32Array)[0]!;

@@ -156,9 +156,9 @@ async function tunedSystem(
   folder: string,
 ): Promise<ModelSystem> {
   const { adapter, model } = runFolder(folder);
-  const whole = config.method === "full" && (await isModelFolder(model));
+  const whole = config.method !== "lora" && (await isModelFolder(model));
   if (!whole && !(await isAdapterFolder(adapter))) {
-    throw new UserError(`the run ${folder} has no ${config.method === "full" ? "model" : "adapter"} yet`, {
+    throw new UserError(`the run ${folder} has no ${config.method === "lora" ? "adapter" : "model"} yet`, {
       next: `Go on training with: attune train --resume ${folder}`,
     });
   }

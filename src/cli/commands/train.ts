@@ -4,17 +4,14 @@ import { Command } from "commander";
 import {
   type Resolved,
   type TrainConfig,
-  leafKeys,
   prepareRun,
-  refuseWithoutMemory,
   resolveConfig,
   runConfigPath,
-  runTraining,
   trainConfigSchema,
 } from "../../project/index.ts";
-import type { RunEvent } from "../../train/index.ts";
-import { CancelledError, UserError } from "../../util/index.ts";
+import { UserError } from "../../util/index.ts";
 import { collect } from "../arguments.ts";
+import { carryOut } from "../carry-out.ts";
 import {
   type FindingSource,
   folderForRemedy,
@@ -22,12 +19,8 @@ import {
   openFinding,
   refuseIdleRemedy,
   remedyLines,
-  settingText,
 } from "../from-finding.ts";
-import { hubReporter } from "../hub-events.ts";
-import { interruptSignal, interruptedExitCode } from "../interrupt.ts";
-import { type Output, bold, dim, terminalOutput } from "../terminal.ts";
-import { describePlan, planJson, trainingScreen } from "../train-screen.ts";
+import { type Output, terminalOutput } from "../terminal.ts";
 
 interface TrainFlags {
   readonly model?: string;
@@ -77,53 +70,18 @@ async function train(file: string | undefined, flags: TrainFlags, output: Output
       ? await settings(file, resumed, flags)
       : await settingsOfFinding(file, finding, flags);
   const folder = resumed ?? resolved.config.out ?? defaultFolder(resolved.config);
-  const interrupt = interruptSignal(() =>
-    output.notice("Stopping after this step; a checkpoint is saved. Once more to stop at once."),
-  );
-  try {
-    await using prepared = await prepareRun(resolved.config, {
-      notice: output.notice,
-      onEvent: hubReporter(output),
-      signal: interrupt.signal,
-    });
-    describePlan(prepared, folder, output);
-    for (const line of finding === undefined ? [] : remedyLines(resolved, finding))
-      output.line(`${bold("change".padEnd(8))}${line}`);
-    if (flags.dryRun === true) {
-      for (const key of leafKeys(resolved.config))
-        output.line(
-          dim(`  ${key} = ${settingText(resolved.config, key)} (${resolved.origins.get(key) ?? "default"})`),
-        );
-      output.json({ type: "result", run: folder, ...planJson(prepared), config: resolved.config });
-      return 0;
-    }
-    if (flags.memoryCheck) refuseWithoutMemory(prepared);
-    const show = trainingScreen(prepared, folder, output);
-    let last: RunEvent | undefined;
-    for await (const event of runTraining(prepared, {
-      origins: resolved.origins,
+  return carryOut(
+    {
+      prepare: (options) => prepareRun(resolved.config, options),
+      resolved,
       folder,
       resume: flags.resume !== undefined && flags.resume !== false,
-      signal: interrupt.signal,
-      notice: output.notice,
-      onWeight: (done, total) => output.live(`reading weights ${done} of ${total}`),
-    })) {
-      show(event);
-      last = event;
-    }
-    if (last?.type === "finished" && last.reason === "interrupted") return interruptedExitCode;
-    const whole = prepared.plan.adapter === undefined;
-    output.line(
-      `        the ${whole ? `model is in ${folder}/model` : `adapter is in ${folder}/adapter`}; talk to it: attune chat ${folder}`,
-    );
-    return 0;
-  } catch (error) {
-    // Interrupted before the first step: there is nothing to keep.
-    if (interrupt.signal.aborted && error === interrupt.signal.reason) throw new CancelledError("training");
-    throw error;
-  } finally {
-    interrupt.dispose();
-  }
+      memoryCheck: flags.memoryCheck,
+      dryRun: flags.dryRun ?? false,
+      lines: finding === undefined ? [] : remedyLines(resolved, finding),
+    },
+    output,
+  );
 }
 
 /** A resumed run takes its own configuration, unless another one is named. */

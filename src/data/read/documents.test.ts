@@ -57,6 +57,22 @@ test("dialogues in the layouts of training data", async () => {
   expect(await texts("c.jsonl", `${JSON.stringify(row)}\n`)).toEqual(["user: Hi / assistant: Hello!"]);
 });
 
+test("rows that go on from one another are one dialogue", async () => {
+  const row = (...turns: string[]) =>
+    JSON.stringify({
+      context: turns
+        .slice(0, -1)
+        .map((content, i) => ({ role: i % 2 === 0 ? "user" : "assistant", content })),
+      response: turns.at(-1),
+    });
+  const lines = [row("a", "b"), row("a", "b", "c", "d"), row("a", "x"), row("e", "f")];
+  expect(await texts("rows.jsonl", `${lines.join("\n")}\n`)).toEqual([
+    "user: a / assistant: b / user: c / assistant: d",
+    "user: a / assistant: x",
+    "user: e / assistant: f",
+  ]);
+});
+
 test.each([
   [
     "bad.jsonl",

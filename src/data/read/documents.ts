@@ -29,7 +29,8 @@ export async function documentFiles(inputs: readonly string[]): Promise<readonly
 }
 
 /**
- * The documents of one file, in order. A text file is one document, or several with lines `<|endoftext|>` between them.
+ * The documents of one file, in order. A text file is one document, or several with lines `<|endoftext|>` between them;
+ * rows that repeat one dialogue reply by reply are one document.
  * A row that cannot be used is a `UserError` with file, line and next step.
  */
 export async function* readDocuments(
@@ -40,8 +41,27 @@ export async function* readDocuments(
   else if (await holdsTexts(path, fields)) yield* readTextRows(path, fields?.["text"] ?? "text");
   else {
     const { text: _, ...others } = fields ?? {};
-    for await (const example of readExamples(path, { fields: others })) yield { kind: "dialogue", example };
+    yield* wholeDialogues(readExamples(path, { fields: others }));
   }
+}
+
+/** Leaves out a row that the next one repeats and goes on from, as files with a row a reply have them. */
+async function* wholeDialogues(examples: AsyncIterable<Example>): AsyncGenerator<TextDocument> {
+  let held: Example | undefined;
+  for await (const example of examples) {
+    if (held !== undefined && !goesOnFrom(example, held)) yield { kind: "dialogue", example: held };
+    held = example;
+  }
+  if (held !== undefined) yield { kind: "dialogue", example: held };
+}
+
+function goesOnFrom({ messages }: Example, before: Example): boolean {
+  return (
+    messages.length >= before.messages.length &&
+    before.messages.every(
+      ({ role, content }, i) => messages[i]!.role === role && messages[i]!.content === content,
+    )
+  );
 }
 
 async function* readTexts(path: string): AsyncGenerator<TextDocument> {

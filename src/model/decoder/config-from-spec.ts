@@ -6,7 +6,10 @@ import type { ModelSpec, RopeSpec } from "./model-spec.ts";
  * A Llama whose every layer has a sliding window is written as a Mistral, which is the same with one. `dtype` names how
  * the weights are stored.
  */
-export function configFromSpec(spec: ModelSpec, dtype: "float32" | "bfloat16"): Record<string, unknown> {
+export function configFromSpec(
+  spec: ModelSpec,
+  dtype: "float32" | "bfloat16" | "float16",
+): Record<string, unknown> {
   const sliding = spec.layerAttention.includes("sliding");
   const asMistral = sliding && spec.family === "llama";
   if (asMistral && (spec.attentionBias.qkv || spec.attentionBias.output || spec.mlpBias)) {

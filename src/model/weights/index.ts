@@ -15,5 +15,5 @@ export type { TensorToWrite, WrittenType } from "./safetensors-writer.ts";
 export { isStorageType, storageBytes, storageFormats } from "./storage-formats.ts";
 export type { StorageFormat, StorageType } from "./storage-formats.ts";
 export { storedBlockFormat, storedBlockTypes, storedBlocks } from "./stored-blocks.ts";
-export { memoryWeights } from "./weight-store.ts";
+export { memoryWeights, storeOver } from "./weight-store.ts";
 export type { RawWeight, WeightInfo, WeightStore } from "./weight-store.ts";

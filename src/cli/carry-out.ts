@@ -1,0 +1,81 @@
+/** A planned run carried out on the screen: what `attune train` and `attune pretrain` have in common. */
+import {
+  type PreparedRun,
+  type PrepareRunOptions,
+  type Resolved,
+  leafKeys,
+  refuseWithoutMemory,
+  runTraining,
+} from "../project/index.ts";
+import type { RunEvent } from "../train/index.ts";
+import { CancelledError } from "../util/index.ts";
+import { settingText } from "./from-finding.ts";
+import { hubReporter } from "./hub-events.ts";
+import { interruptSignal, interruptedExitCode } from "./interrupt.ts";
+import { type Output, bold, dim } from "./terminal.ts";
+import { describePlan, planJson, trainingScreen } from "./train-screen.ts";
+
+export interface CarryOutOptions {
+  /** Reads, opens and plans; nothing is written by it. */
+  readonly prepare: (options: PrepareRunOptions) => Promise<PreparedRun>;
+  /** What was asked for, for `--dry-run`, and where each value came from. */
+  readonly resolved: Resolved<object>;
+  /** The run's folder. */
+  readonly folder: string;
+  readonly resume: boolean;
+  readonly memoryCheck: boolean;
+  readonly dryRun: boolean;
+  /** Shown below the plan. */
+  readonly lines?: readonly string[];
+}
+
+/** Returns the exit code. */
+export async function carryOut(options: CarryOutOptions, output: Output): Promise<number> {
+  const { resolved, folder } = options;
+  const interrupt = interruptSignal(() =>
+    output.notice("Stopping after this step; a checkpoint is saved. Once more to stop at once."),
+  );
+  try {
+    await using prepared = await options.prepare({
+      notice: output.notice,
+      onEvent: hubReporter(output),
+      signal: interrupt.signal,
+    });
+    describePlan(prepared, folder, output);
+    for (const line of options.lines ?? []) output.line(`${bold("change".padEnd(8))}${line}`);
+    if (options.dryRun) {
+      for (const key of leafKeys(resolved.config))
+        output.line(
+          dim(`  ${key} = ${settingText(resolved.config, key)} (${resolved.origins.get(key) ?? "default"})`),
+        );
+      output.json({ type: "result", run: folder, ...planJson(prepared), config: resolved.config });
+      return 0;
+    }
+    if (options.memoryCheck) refuseWithoutMemory(prepared);
+    const show = trainingScreen(prepared, folder, output);
+    let last: RunEvent | undefined;
+    for await (const event of runTraining(prepared, {
+      origins: resolved.origins,
+      folder,
+      resume: options.resume,
+      signal: interrupt.signal,
+      notice: output.notice,
+      onWeight: (done, total) => output.live(`reading weights ${done} of ${total}`),
+    })) {
+      show(event);
+      last = event;
+    }
+    if (last?.type === "finished" && last.reason === "interrupted") return interruptedExitCode;
+    const whole = prepared.plan.adapter === undefined;
+    output.line(
+      `        the ${whole ? `model is in ${folder}/model` : `adapter is in ${folder}/adapter`}; talk to it: attune chat ${folder}`,
+    );
+    return 0;
+  } catch (error) {
+    // Interrupted before the first step: there is nothing to keep.
+    if (interrupt.signal.aborted && error === interrupt.signal.reason) throw new CancelledError("training");
+    throw error;
+  } finally {
+    interrupt.dispose();
+  }
+}
