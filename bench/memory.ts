@@ -74,6 +74,7 @@ async function memory(flags: Flags): Promise<void> {
     model: flags.model,
     dense: { rows: rows!, tokens: tokens! },
     ...(flags.curve === undefined ? {} : { curve: flags.curve }),
+    seed: 0,
     text: flags.text,
     batches: Number(flags.steps),
     validation: false,

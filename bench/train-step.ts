@@ -1,9 +1,10 @@
 /** Training steps of Attune and of PyTorch + PEFT on the same weights and batches, in turn: tokens/s, memory, ratio. */
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { Command } from "commander";
 import { UserError, formatBytes } from "../src/util/index.ts";
 import { loadAverage, median, processorName, tcmalloc } from "./machine.ts";
+import { drawLosses } from "./loss-picture.ts";
 import { type Side, type SideOptions, startSide } from "./turns.ts";
 import { type Workload, prepareWorkload } from "./workload.ts";
 
@@ -13,6 +14,10 @@ interface Flags {
   readonly peer: string;
   readonly tokens: string;
   readonly curve?: string;
+  readonly data?: string;
+  readonly batch: string;
+  readonly maxLength: string;
+  readonly seed: string;
   readonly text: string;
   readonly dropout: string;
   readonly steps: string;
@@ -24,6 +29,7 @@ interface Flags {
   readonly base: string;
   readonly threads?: string;
   readonly validate?: boolean;
+  readonly picture?: string;
   readonly json?: boolean;
 }
 
@@ -33,6 +39,7 @@ const peers: Readonly<Record<string, { readonly args: readonly string[]; readonl
   best: { args: ["--attention", "eager"], tuned: true },
   "best-whole-head": { args: ["--attention", "eager", "--head", "all"], tuned: true },
   compiled: { args: ["--attention", "eager", "--head", "all", "--compile"], tuned: true },
+  nf4: { args: ["--attention", "eager", "--dtype", "nf4"], tuned: true },
   bf16: { args: ["--attention", "eager", "--dtype", "bfloat16"], tuned: true },
   "bf16-compiled": {
     args: ["--attention", "eager", "--dtype", "bfloat16", "--head", "all", "--compile"],
@@ -50,6 +57,10 @@ export function trainStepCommand(): Command {
     .option("--peer <names>", `how the peer runs, comma-separated: ${Object.keys(peers).join(", ")}`, "best")
     .option("--tokens <rows x tokens>", "dense batches, half of each row supervised", "4x256")
     .option("--curve <folder>", "batches.npz and lora_init.safetensors: real batches instead of dense ones")
+    .option("--data <file>", "dialogues as `attune train` reads them, row by row: real batches of this data")
+    .option("--batch <n>", "with --data: replies a step", "16")
+    .option("--max-length <n>", "with --data: longest row in tokens", "512")
+    .option("--seed <n>", "of the order of --data and of the initial adapter", "0")
     .option(
       "--text <file>",
       "JSON lines whose text fills dense batches",
@@ -68,7 +79,8 @@ export function trainStepCommand(): Command {
       "float32",
     )
     .option("--threads <n>", "threads of each side; default: the processors at hand")
-    .option("--validate", "with --curve: validation loss before and after")
+    .option("--validate", "with --curve or --data: validation loss before and after")
+    .option("--picture <file.svg>", "the losses of all sides as a picture, and beside it as .json")
     .option("--json", "print one line of JSON")
     .action(trainStep);
 }
@@ -94,6 +106,16 @@ async function trainStep(flags: Flags): Promise<void> {
     model: flags.model,
     dense: denseSize(flags.tokens),
     ...(flags.curve === undefined ? {} : { curve: flags.curve }),
+    ...(flags.data === undefined
+      ? {}
+      : {
+          data: {
+            file: flags.data,
+            batch: wholeNumber(flags.batch, "--batch"),
+            maxLength: wholeNumber(flags.maxLength, "--max-length"),
+          },
+        }),
+    seed: wholeNumber(flags.seed, "--seed"),
     text: flags.text,
     batches: warmup + steps,
     validation: flags.validate === true,
@@ -107,6 +129,7 @@ async function trainStep(flags: Flags): Promise<void> {
     const measured = await takeTurns(started, workload, { warmup, steps });
     const ceiling = await started[0]!.ask({ do: "ceiling", from: warmup });
     report(flags, threads, measured, ceiling);
+    if (flags.picture !== undefined) await drawLosses(flags.picture, titleOf(flags), measured);
   } finally {
     for (const side of started) await side.close();
   }
@@ -228,7 +251,7 @@ function report(
     processor: processorName(),
     threads,
     loadAverage: loadAverage(),
-    batches: flags.curve === undefined ? `dense ${flags.tokens}` : "curve",
+    batches: titleOf(flags),
     dropout: Number(flags.dropout),
     steps: Number(flags.steps),
     ceilingGigaflops: rate / 1e9,
@@ -259,6 +282,11 @@ function report(
     `${attune!.name}: ${(all / 1e9).toFixed(0)} GFLOP a step in matrix products (${(linear / 1e9).toFixed(0)} linear), ceiling ${(rate / 1e9).toFixed(0)} GFLOP/s at ${String(ceiling["ceilingTokens"])} tokens: ${(100 * result.shareOfCeiling).toFixed(1)} % of it (linear alone ${(100 * result.shareOfCeilingLinear).toFixed(1)} %)`,
   ];
   process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+function titleOf({ curve, data, tokens, batch, seed }: Flags): string {
+  if (data !== undefined) return `${basename(data)}, batch ${batch}, seed ${seed}`;
+  return curve === undefined ? `dense ${tokens}` : "curve";
 }
 
 function wholeNumber(text: string, option: string): number {

@@ -1,10 +1,11 @@
 /** What both sides of the training benchmark work on: one model, one initial adapter, the same batches. */
 import { access, copyFile, mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { ModelSpec } from "../src/model/decoder/index.ts";
+import type { ModelSpec, Sequence } from "../src/model/decoder/index.ts";
 import { openChatModel } from "../src/model/index.ts";
 import { type WeightStore, openSafetensors, toWrite, writeSafetensors } from "../src/model/weights/index.ts";
 import { parameterLayout, parameterViews } from "../src/model/nn/index.ts";
+import { prepareRun, trainConfigSchema } from "../src/project/index.ts";
 import { adaptedLayers, initialAdapter, loraParameters } from "../src/train/index.ts";
 import { float32 } from "../src/compute/tensor/index.ts";
 import { UserError, readJsonLines, writeFileAtomic } from "../src/util/index.ts";
@@ -32,6 +33,10 @@ export interface WorkloadOptions {
   readonly dense: { readonly rows: number; readonly tokens: number };
   /** Folder with batches.npz and lora_init.safetensors; then `dense` is not used. */
   readonly curve?: string;
+  /** Dialogues as `attune train` reads them, unfolded, `batch` replies a step; then neither `dense` nor `curve` is used. */
+  readonly data?: { readonly file: string; readonly batch: number; readonly maxLength: number };
+  /** Of the order of `data` and of the initial adapter. */
+  readonly seed: number;
   /** JSON lines with `context` and `response` that dense rows are cut from. */
   readonly text: string;
   readonly batches: number;
@@ -54,9 +59,11 @@ export async function prepareWorkload(options: WorkloadOptions): Promise<Workloa
     const folder = join(options.cache, model.opened.fingerprint.slice(0, 16));
     await writeModel(folder, model.opened.folder, model.spec, model.store, model.opened.file === undefined);
     const batches =
-      options.curve === undefined
-        ? await denseBatches(options, (text) => model.renderer.tokenizer.encode(text))
-        : await curveBatches(join(options.curve, "batches.npz"), options);
+      options.data !== undefined
+        ? await dataBatches(options.data, options)
+        : options.curve === undefined
+          ? await denseBatches(options, (text) => model.renderer.tokenizer.encode(text))
+          : await curveBatches(join(options.curve, "batches.npz"), options);
     await writeFileAtomic(join(folder, "batches.json"), JSON.stringify(batches));
     await writeAdapter(join(folder, "adapter.safetensors"), model.spec, options);
     return { folder, batches };
@@ -132,7 +139,7 @@ async function writeAdapter(path: string, spec: ModelSpec, options: WorkloadOpti
   const layout = parameterLayout(loraParameters(adaptedLayers(spec, options.targets), options.rank));
   const peftName = (name: string): string => `base_model.model.${name}`;
   if (options.curve === undefined) {
-    const views = parameterViews(layout, initialAdapter(layout, 0));
+    const views = parameterViews(layout, initialAdapter(layout, options.seed));
     await writeSafetensors(
       path,
       layout.entries.map(({ name, shape }) => toWrite(peftName(name), float32(shape, views.get(name)!))),
@@ -183,6 +190,37 @@ function lastText(context: unknown): string {
   const last: unknown = Array.isArray(context) ? context.at(-1) : undefined;
   if (typeof last === "string") return last;
   return typeof last === "object" && last !== null && "content" in last ? String(last.content) : "";
+}
+
+/** Rows as a run without folding reads them; 40 held-out ones to validate on. */
+async function dataBatches(
+  { file, batch, maxLength }: NonNullable<WorkloadOptions["data"]>,
+  { model, seed, batches, validation }: WorkloadOptions,
+): Promise<Batches> {
+  await using prepared = await prepareRun(
+    trainConfigSchema.parse({
+      model,
+      data: { train: file, validationShare: 0.1 },
+      seed,
+      training: { batch, maxLength, fold: false },
+    }),
+  );
+  const { training, validation: held } = prepared.plan;
+  const row = ({ ids, weights }: Sequence): Row => ({
+    ids: Array.from(ids),
+    targets: Array.from(weights).flatMap((weight, t) => (weight > 0 ? [t] : [])),
+  });
+  const rows = (held[0]?.microBatches ?? []).flat().map(row);
+  // Of all lengths: they come sorted.
+  const every = Math.max(1, Math.floor(rows.length / 40));
+  const sample = rows.filter((_, i) => i % every === 0).slice(0, 40);
+  return {
+    kind: "curve",
+    training: Array.from({ length: batches }, (_, step) => training.batch(step).microBatches.flat().map(row)),
+    validation: validation
+      ? Array.from({ length: Math.ceil(sample.length / 10) }, (_, i) => sample.slice(10 * i, 10 * i + 10))
+      : [],
+  };
 }
 
 async function curveBatches(path: string, options: WorkloadOptions): Promise<Batches> {

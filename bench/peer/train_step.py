@@ -18,7 +18,7 @@ parser.add_argument("--rank", type=int, required=True)
 parser.add_argument("--alpha", type=float, required=True)
 parser.add_argument("--targets", required=True)
 parser.add_argument("--dropout", type=float, default=0.0)
-parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
+parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "nf4"])
 parser.add_argument("--attention", default="eager")
 parser.add_argument("--precision", default="medium")  # on this kind of processor still float32: oneDNN's product
 parser.add_argument("--compile", action="store_true")
@@ -31,14 +31,17 @@ import torch
 import torch.nn.functional as F
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 torch.set_num_threads(a.threads)
 torch.manual_seed(0)
 torch.set_float32_matmul_precision(a.precision)
-model = AutoModelForCausalLM.from_pretrained(
-    os.path.join(a.work, "model"), dtype=getattr(torch, a.dtype), attn_implementation=a.attention
-)
+dtype = {"dtype": torch.float32} if a.dtype == "nf4" else {"dtype": getattr(torch, a.dtype)}
+if a.dtype == "nf4":  # bitsandbytes' kernels, blocks of 64, products in float32
+    dtype["quantization_config"] = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32
+    )
+model = AutoModelForCausalLM.from_pretrained(os.path.join(a.work, "model"), attn_implementation=a.attention, **dtype)
 model.config.use_cache = False
 model = get_peft_model(
     model,
