@@ -60,7 +60,12 @@ export const pretrainConfigSchema = z.strictObject({
       kvHeads: size(4096).optional().describe("K, which divides H; absent: H"),
       headWidth: size(4096).optional().describe("E, even; absent: D / H"),
       mlpWidth: size(1_048_576).optional().describe("F; absent: 8 D / 3, rounded up to a multiple of 64"),
-      context: z.int().min(8).max(1_048_576).default(512).describe("tokens; longer documents are cut"),
+      context: z
+        .int()
+        .min(8)
+        .max(1_048_576)
+        .default(512)
+        .describe("most tokens that the model is made to see"),
       tiedEmbeddings: z.boolean().default(true).describe("embeddings and vocabulary product share a matrix"),
       ropeTheta: z.number().gt(1).max(1e12).default(10_000),
       normEpsilon: z.number().gt(0).lt(1).default(1e-5),
@@ -81,6 +86,14 @@ export const pretrainConfigSchema = z.strictObject({
       steps: steps.optional().describe("optimiser steps; wins over epochs"),
       batchTokens: size(16_777_216).default(8192).describe("tokens in one optimiser step"),
       microTokens: z.int().min(16).max(1_048_576).default(2048).describe("most tokens computed at once"),
+      maxLength: z
+        .int()
+        .min(8)
+        .max(1_048_576)
+        .optional()
+        .describe(
+          "longest sequence in tokens; longer documents are read in pieces; absent: the model's context",
+        ),
       ...numbers,
     })
     .prefault({}),
@@ -124,7 +137,7 @@ export function trainConfigOf(config: PretrainConfig, folder: string): TrainConf
     out: folder,
     method: "pretrain",
     seed,
-    training: { ...training, maxLength: shape.context, fold: false },
+    training: { ...training, maxLength: training.maxLength ?? shape.context, fold: false },
     optimizer: update,
     schedule: rates,
     evaluation: { ...judging, probes: 0 },

@@ -70,7 +70,7 @@ test("the loss falls from chance, and what is saved opens as a model with its to
   const events = await pretrain(configOf(), folder);
   const losses = events.flatMap((event) => (event.type === "evaluation" ? [event.validationLoss] : []));
   expect(Math.abs(losses[0]! - Math.log(320))).toBeLessThan(0.05);
-  expect(losses.at(-1)!).toBeLessThan(losses[0]! - 1);
+  expect(losses.at(-1)!).toBeLessThan(losses[0]! - 0.5);
   const model = join(folder, "model");
   await using source = await openModelSource(folder);
   expect(source.chat.spec).toMatchObject({
@@ -119,7 +119,9 @@ test("a run that is interrupted goes on bit for bit", async () => {
   const first = await pretrain(configOf(), folder, 6);
   expect(first.at(-1)).toMatchObject({ type: "finished", reason: "interrupted", step: 6 });
   // The corpus may be gone: the run holds its tokens.
-  const prepared = await prepareRun(trainConfigOf(configOf({ data: "gone.txt" }), folder));
+  const prepared = await prepareRun(
+    trainConfigOf(configOf({ data: { train: "gone.txt", validationShare: 0.1 } }), folder),
+  );
   const rest = await collect(prepared, folder, true);
   expect(told([...first, ...rest])).toEqual(told(whole));
   const weights = (run: string) => readFile(join(root, run, "model", "model.safetensors"));
