@@ -119,7 +119,8 @@ def step(index):
 
 
 def validate():
-    model.eval()
+    if a.dropout > 0:  # never for NF4: bitsandbytes then repacks the weights for a product without a gradient
+        model.eval()
     total = count = 0
     with torch.no_grad():
         for batch in validation:
