@@ -44,6 +44,13 @@ describe("microBatches", () => {
     );
   });
 
+  it("does not pad many rows to a much longer one", () => {
+    const all = [90, 91, 92, 93, 94, 95, 450].map((length) =>
+      sequence(Array.from({ length }, (_, i) => i + length)),
+    );
+    expect(microBatches(all, 2000).map((group) => group.length)).toEqual([6, 1]);
+  });
+
   it("counts a shared beginning once: a long system prompt does not make many micro-batches", () => {
     const prompt = Array.from({ length: 50 }, (_, i) => i);
     const all = [0, 1, 2, 3].map((n) => sequence([...prompt, 100 + n, 200 + n], [51]));
