@@ -6,7 +6,9 @@ export type SummaryValue =
   | { readonly kind: "scalar"; readonly tag: string; readonly value: number }
   | { readonly kind: "histogram"; readonly tag: string; readonly values: readonly number[] }
   /** Markdown. */
-  | { readonly kind: "text"; readonly tag: string; readonly text: string };
+  | { readonly kind: "text"; readonly tag: string; readonly text: string }
+  /** What a plugin keeps in its metadata; `content` is a message of its own. */
+  | { readonly kind: "plugin"; readonly tag: string; readonly plugin: string; readonly content: Uint8Array };
 
 export interface EventRecord {
   /** Seconds since 1970. */
@@ -61,6 +63,13 @@ function valueMessage(value: SummaryValue): ProtobufWriter {
       // 2 is DATA_CLASS_TENSOR.
       const metadata = new ProtobufWriter().message(1, plugin).int(4, 2);
       return message.message(8, tensor).message(9, metadata);
+    }
+    case "plugin": {
+      const shape = new ProtobufWriter().message(2, new ProtobufWriter().int(1, 0));
+      // 1 is DT_FLOAT: a tensor without elements, for readers that want one.
+      const tensor = new ProtobufWriter().int(1, 1).message(2, shape);
+      const plugin = new ProtobufWriter().string(1, value.plugin).bytes(2, value.content);
+      return message.message(8, tensor).message(9, new ProtobufWriter().message(1, plugin));
     }
   }
 }

@@ -8,7 +8,7 @@ import protobuf from "protobufjs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { RunEvent } from "./events.ts";
 import { crc32c, frame, maskedCrc } from "./tensorboard-format.ts";
-import { tensorboardLog } from "./tensorboard.ts";
+import { summariesOf, tensorboardLog } from "./tensorboard.ts";
 
 /** The parts of TensorBoard's messages that matter here, with their published field numbers. */
 const { root } = protobuf.parse(`
@@ -21,6 +21,14 @@ const { root } = protobuf.parse(`
   message HistogramProto { double min = 1; double max = 2; double num = 3; double sum = 4; double sum_squares = 5; repeated double bucket_limit = 6; repeated double bucket = 7; }
   message TensorProto { int32 dtype = 1; TensorShapeProto tensor_shape = 2; repeated bytes string_val = 8; }
   message TensorShapeProto { repeated Dim dim = 2; message Dim { int64 size = 1; } }
+  message HParamsPluginData { int32 version = 1; oneof data { Experiment experiment = 2; SessionStartInfo session_start_info = 3; SessionEndInfo session_end_info = 4; } }
+  message Experiment { double time_created_secs = 3; repeated HParamInfo hparam_infos = 4; repeated MetricInfo metric_infos = 5; }
+  message HParamInfo { string name = 1; int32 type = 4; }
+  message MetricInfo { MetricName name = 1; string display_name = 3; int32 dataset_type = 5; }
+  message MetricName { string group = 1; string tag = 2; }
+  message SessionStartInfo { map<string, Value> hparams = 1; double start_time_secs = 5; }
+  message Value { oneof kind { double number_value = 2; string string_value = 3; bool bool_value = 4; } }
+  message SessionEndInfo { int32 status = 1; double end_time_secs = 2; }
 `);
 const eventType = root.lookupType("Event");
 
@@ -72,19 +80,39 @@ const events: readonly RunEvent[] = [
   { type: "warning", step: 1, code: "loss-spike", message: "the loss is high" },
   { type: "checkpoint", step: 1, path: "x", seconds: 1 },
 ];
+const hyperParameters = new Map<string, unknown>([
+  ["lora.rank", 16],
+  ["lora.targets", ["q_proj", "v_proj"]],
+  ["method", "lora"],
+  ["training.fold", true],
+  ["training.steps", undefined],
+]);
+const finished: Extract<RunEvent, { type: "finished" }> = {
+  type: "finished",
+  reason: "completed",
+  step: 2,
+  validationLossBefore: 2,
+  validationLossBest: 1.75,
+  bestStep: 1,
+  tokensPerSecond: 150,
+  stepSeconds: 2,
+  peakBytes: 5e9,
+  seconds: 9,
+};
 
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "attune-tensorboard-"));
   {
     await using log = await tensorboardLog(folder, {
-      hyperParameters: new Map<string, unknown>([["lora.rank", 16]]),
+      hyperParameters,
     });
     for (const event of [...events, step(2), step(3)]) await log.add(event);
   }
   // A second process that goes on after step 1.
   await using log = await tensorboardLog(folder, { hyperParameters: new Map(), resumedAt: 1 });
   await log.add({ ...step(2), loss: 9 } as RunEvent);
+  await log.add(finished);
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -121,7 +149,9 @@ describe("read back independently", () => {
       expect(value.tensor).toMatchObject({ dtype: 7, tensorShape: { dim: [{ size: 1 }] } });
       return `${value.tag}: ${Buffer.from(value.tensor.stringVal[0]!).toString("utf8")}`;
     };
-    expect(text(parameters)).toBe("hyper-parameters: | setting | value |\n|---|---|\n| lora.rank | 16 |");
+    expect(text(parameters)).toContain(
+      "hyper-parameters: | setting | value |\n|---|---|\n| lora.rank | 16 |\n",
+    );
     expect(first).toMatchObject({
       step: 1,
       summary: {
@@ -160,6 +190,84 @@ describe("read back independently", () => {
       [undefined, undefined],
       [2, 1],
       [2, undefined],
+      [2, undefined],
+    ]);
+  });
+
+  test("the hparams plugin's session: settings by type, figures to compare by, and its end", async () => {
+    const names = await files();
+    const [first, second] = await Promise.all(
+      names.map(async (name) => readRecords(await readFile(join(folder, name)))),
+    );
+    const pluginData = (event: ReadEvent, tag: string): unknown => {
+      const value = event.summary!.value.find((one) => one["tag"] === tag) as {
+        metadata: { pluginData: { pluginName: string; content: Uint8Array } };
+        tensor: unknown;
+      };
+      expect(value.metadata.pluginData.pluginName).toBe("hparams");
+      expect(value.tensor).toMatchObject({ dtype: 1, tensorShape: { dim: [{}] } });
+      const type = root.lookupType("HParamsPluginData");
+      return type.toObject(type.decode(value.metadata.pluginData.content));
+    };
+    expect(pluginData(first![1]!, "_hparams_/experiment")).toMatchObject({
+      experiment: {
+        hparamInfos: [
+          { name: "lora.rank", type: 3 },
+          { name: "lora.targets", type: 1 },
+          { name: "method", type: 1 },
+          { name: "training.fold", type: 2 },
+        ],
+        metricInfos: [
+          { name: { tag: "loss/validation" }, displayName: "validation loss", datasetType: 2 },
+          { name: { tag: "loss/train" }, displayName: "training loss", datasetType: 1 },
+        ],
+      },
+    });
+    expect(pluginData(first![1]!, "_hparams_/session_start_info")).toMatchObject({
+      sessionStartInfo: {
+        hparams: {
+          "lora.rank": { numberValue: 16 },
+          "lora.targets": { stringValue: '["q_proj","v_proj"]' },
+          method: { stringValue: "lora" },
+          "training.fold": { boolValue: true },
+        },
+      },
+    });
+    expect(pluginData(second!.at(-1)!, "_hparams_/session_end_info")).toMatchObject({
+      sessionEndInfo: { status: 1 },
+    });
+  });
+
+  test("a run that starts over tells its settings again; one that is interrupted has not ended", async () => {
+    const again = await mkdtemp(join(tmpdir(), "attune-tensorboard-"));
+    try {
+      await using log = await tensorboardLog(again, { hyperParameters, resumedAt: -1 });
+      await log.add({ ...finished, reason: "interrupted" });
+      const [name] = await readdir(again);
+      const tags = readRecords(await readFile(join(again, name!))).flatMap(
+        ({ summary }) => summary?.value.map((value) => value["tag"]) ?? [],
+      );
+      expect(tags).toEqual(["hyper-parameters", "_hparams_/experiment", "_hparams_/session_start_info"]);
+    } finally {
+      await rm(again, { recursive: true, force: true });
+    }
+  });
+
+  test("loss scale and skipped steps", async () => {
+    const step16 = { ...step(1), lossScale: 1024, skippedSteps: 2 } as RunEvent;
+    expect(summariesOf(step16)).toContainEqual({ kind: "scalar", tag: "loss_scale", value: 1024 });
+    const skipped = {
+      type: "skipped",
+      step: 4,
+      lossScale: 512,
+      skippedSteps: 3,
+      tokens: 1,
+      peakBytes: 1,
+      seconds: 1,
+    };
+    expect(summariesOf(skipped as RunEvent)).toEqual([
+      { kind: "scalar", tag: "loss_scale", value: 512 },
+      { kind: "scalar", tag: "skipped_steps", value: 3 },
     ]);
   });
 });
@@ -172,6 +280,10 @@ import json, sys
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator, TENSORS, SCALARS, HISTOGRAMS
 a = EventAccumulator(sys.argv[1], size_guidance={TENSORS: 0, SCALARS: 0, HISTOGRAMS: 0})
 a.Reload()
+from tensorboard.plugins.hparams import metadata
+session = metadata.parse_session_start_info_plugin_data(a.SummaryMetadata("_hparams_/session_start_info").plugin_data.content)
+experiment = metadata.parse_experiment_plugin_data(a.SummaryMetadata("_hparams_/experiment").plugin_data.content)
+end = metadata.parse_session_end_info_plugin_data(a.SummaryMetadata("_hparams_/session_end_info").plugin_data.content)
 h = a.Histograms("gradient_norm/by_layer")[0].histogram_value
 print(json.dumps({
   "tags": {k: sorted(v) for k, v in a.Tags().items() if k in ("scalars", "histograms", "tensors")},
@@ -179,6 +291,9 @@ print(json.dumps({
   "text": a.Tensors("replies/1")[0].tensor_proto.string_val[0].decode(),
   "plugin": a.SummaryMetadata("replies/1").plugin_data.plugin_name,
   "histogram": [h.min, h.max, h.num, h.sum],
+  "hparams": {k: getattr(v, v.WhichOneof("kind")) for k, v in sorted(session.hparams.items())},
+  "metrics": [m.name.tag for m in experiment.metric_infos],
+  "status": end.status,
 }))`;
   const { stdout } = await promisify(execFile)(python, ["-c", script, folder], { timeout: 100_000 });
   const read = JSON.parse(stdout.trim().split("\n").at(-1)!) as Record<string, unknown>;
@@ -193,7 +308,14 @@ print(json.dumps({
         "tokens_per_second",
       ],
       histograms: ["gradient_norm/by_layer"],
-      tensors: ["hyper-parameters", "replies/1", "warnings/loss-spike"],
+      tensors: [
+        "_hparams_/experiment",
+        "_hparams_/session_end_info",
+        "_hparams_/session_start_info",
+        "hyper-parameters",
+        "replies/1",
+        "warnings/loss-spike",
+      ],
     },
     // Steps 2 and 3 of the first process are gone: the second went on after step 1.
     loss: [
@@ -202,6 +324,14 @@ print(json.dumps({
     ],
     plugin: "text",
     histogram: [0.5, 2, 3, 3.5],
+    hparams: {
+      "lora.rank": 16,
+      "lora.targets": '["q_proj","v_proj"]',
+      method: "lora",
+      "training.fold": true,
+    },
+    metrics: ["loss/validation", "loss/train"],
+    status: 1,
   });
   expect(read["text"]).toContain("我的订单");
 });

@@ -4,6 +4,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { explainWriteError } from "../util/index.ts";
 import type { RunEvent } from "./events.ts";
+import { sessionEnd, sessionStart } from "./tensorboard-hparams.ts";
 import { type SummaryValue, eventRecord, restartRecord, versionRecord } from "./tensorboard-format.ts";
 
 export interface TensorboardLog extends AsyncDisposable {
@@ -11,7 +12,7 @@ export interface TensorboardLog extends AsyncDisposable {
 }
 
 export interface TensorboardOptions {
-  /** Shown as a table when the run starts. */
+  /** Shown as a table when the run starts, and compared between runs by the hparams plugin. */
   readonly hyperParameters: ReadonlyMap<string, unknown>;
   /** Steps done when the run was resumed: what an earlier process told of later steps is void. */
   readonly resumedAt?: number;
@@ -40,17 +41,22 @@ export async function tensorboardLog(folder: string, options: TensorboardOptions
   }
   await write(versionRecord(now()));
   if (options.resumedAt !== undefined) await write(restartRecord(now(), options.resumedAt + 1));
-  else {
+  // What the first process told of them is void where the run starts over.
+  if ((options.resumedAt ?? -1) < 0) {
     const text = hyperParameterTable(options.hyperParameters);
-    await write(
-      eventRecord({ wallTime: now(), step: 0, values: [{ kind: "text", tag: "hyper-parameters", text }] }),
-    );
+    const values: SummaryValue[] = [
+      { kind: "text", tag: "hyper-parameters", text },
+      ...sessionStart(options.hyperParameters, now()),
+    ];
+    await write(eventRecord({ wallTime: now(), step: 0, values }));
   }
   return {
     add: async (event) => {
       const values = summariesOf(event);
       if (values.length > 0 && "step" in event)
         await write(eventRecord({ wallTime: now(), step: event.step, values }));
+      if (event.type === "finished" && event.reason !== "interrupted")
+        await write(eventRecord({ wallTime: now(), step: event.step, values: [sessionEnd(now())] }));
     },
     [Symbol.asyncDispose]: () => file.close(),
   };
