@@ -28,7 +28,7 @@ test("sample replies are shown after an evaluation, each on one line that a term
 test("a run in fp16 shows its loss scale and its skipped steps, at each step, in the end and in the result", () => {
   const written: string[] = [];
   const stream = { write: (text: string) => written.push(text) > 0, isTTY: false };
-  const plan = { steps: 2, evaluateEvery: 2, validation: [], summary: {} };
+  const plan = { steps: 2, evaluateEvery: 2, validation: [], summary: {}, config: { method: "lora" } };
   const events: readonly RunEvent[] = [
     { type: "skipped", step: 1, lossScale: 32_768, skippedSteps: 1, tokens: 9, peakBytes: 1, seconds: 1 },
     {
@@ -66,7 +66,8 @@ test("a run in fp16 shows its loss scale and its skipped steps, at each step, in
     for (const event of events) show(event);
     return written.join("").trimEnd().split("\n");
   };
-  const [skipped, step, done] = shown(false);
+  const [skipped, step, done, noise] = shown(false);
+  expect(noise).toContain("gradient noise scale: not measured, as it takes steps of several micro-batches");
   expect(skipped).toContain(
     "step 1 skipped: its gradient overflows float16 (1 so far); loss scale now 32,768",
   );
@@ -77,4 +78,39 @@ test("a run in fp16 shows its loss scale and its skipped steps, at each step, in
     lossScale: 32_768,
     skippedSteps: 1,
   });
+});
+
+test("the gradient noise scale is shown at each step and explained in the end", () => {
+  const written: string[] = [];
+  const stream = { write: (text: string) => written.push(text) > 0, isTTY: false };
+  const output = terminalOutput({ json: false }, { stdout: stream, stderr: stream });
+  const plan = { steps: 1, evaluateEvery: 2, validation: [], summary: {}, config: { method: "lora" } };
+  const show = trainingScreen({ plan } as unknown as PreparedRun, "runs/x", output);
+  const figures = { tokens: 9, peakBytes: 1, seconds: 1 };
+  show({
+    type: "step",
+    step: 1,
+    epoch: 1,
+    loss: 2,
+    gradientNorm: 1,
+    learningRate: 1e-3,
+    replies: 16,
+    supervisedTokens: 3,
+    noiseScale: 1234.4,
+    ...figures,
+  });
+  show({
+    type: "finished",
+    reason: "completed",
+    step: 1,
+    validationLossBefore: Number.NaN,
+    validationLossBest: Number.NaN,
+    bestStep: 1,
+    tokensPerSecond: 9,
+    stepSeconds: 1,
+    ...figures,
+  });
+  const text = written.join("");
+  expect(text).toMatch(/^step 1\/1 .* noise scale 1,234$/m);
+  expect(text).toContain("gradient noise scale: about 1,234 replies (a step has 16)");
 });

@@ -64,7 +64,7 @@ export function describePlan({ plan, model, data }: PreparedRun, folder: string,
     batchTokens === undefined ? `${config.training.batch} replies` : `${formatCount(batchTokens)} tokens`;
   row(
     "run",
-    `${formatCount(summary.steps)} steps of ${batch}, ${formatCount(summary.stepsPerEpoch)} an epoch; about ${formatBytes(memory.totalBytes)} of memory`,
+    `${formatCount(summary.steps)} steps of ${batch}, ${formatCount(summary.stepsPerEpoch)} an epoch`,
   );
   const note = numericsNote(config, { totalBytes: memory.totalBytes, plainBytes: summary.plainMemoryBytes });
   if (note !== undefined) row("", note);
@@ -118,11 +118,11 @@ export function trainingScreen(
     const measured = evaluation === undefined ? "" : `  validation ${evaluation.validationLoss.toFixed(4)}`;
     const scaled = scaling === undefined ? "" : `  ${scalingText(scaling)}`;
     output.live(
-      `step ${step.step}/${plan.steps}  loss ${loss}  norm ${step.gradientNorm.toFixed(2)}  ${speed} tokens/s  ${left} left${measured}${scaled}`,
+      `step ${step.step}/${plan.steps}  loss ${loss}  norm ${step.gradientNorm.toFixed(2)}  ${speed} tokens/s  ${left} left${measured}${noiseText(step)}${scaled}`,
       [
         `${bold("loss")}    ${loss}  ${cyan(sparkline(losses, 40))}`,
         `${bold("step")}    ${formatCount(step.step)} of ${formatCount(plan.steps)}  ${bar(step.step / plan.steps, 30)} ${formatPercent(step.step / plan.steps, 0)}  ${dim(`epoch ${step.epoch.toFixed(2)}`)}`,
-        `${bold("speed")}   ${formatCount(speed)} tokens/s  ${left} left  ${dim(`norm ${step.gradientNorm.toFixed(2)}  rate ${step.learningRate.toExponential(1)}${scaled}`)}`,
+        `${bold("speed")}   ${formatCount(speed)} tokens/s  ${left} left  ${dim(`norm ${step.gradientNorm.toFixed(2)}  rate ${step.learningRate.toExponential(1)}${noiseText(step)}${scaled}`)}`,
         ...(evaluation === undefined || before === undefined
           ? []
           : [
@@ -195,6 +195,7 @@ function scalingText({ lossScale, skippedSteps }: Scaling): string {
 }
 
 /** Steps of the same kind take about as long as the last ones; evaluations and a last one are still to come. */
+        if (last !== undefined) output.line(dim(`        ${noiseSummary(last, plan)}`));
 function secondsLeft(
   recent: readonly Step[],
   { step }: Step,
@@ -214,6 +215,19 @@ function rate(steps: readonly Step[]): number {
 }
 
 function mean(values: readonly number[]): number {
+function noiseText({ noiseScale }: Step): string {
+  return noiseScale === undefined ? "" : `  noise scale ${formatCount(Math.round(noiseScale))}`;
+}
+
+/** What the noise scale says of the batch, or why there is none. */
+function noiseSummary({ noiseScale, replies }: Step, { config }: PreparedRun["plan"]): string {
+  const unit = config.method === "pretrain" ? "sequences" : "replies";
+  if (noiseScale === undefined)
+    return "gradient noise scale: not measured, as it takes steps of several micro-batches and a gradient that stands out of their noise";
+  const scale = formatCount(Math.max(1, Math.round(noiseScale)));
+  return `gradient noise scale: about ${scale} ${unit} (a step has ${formatCount(replies)}); far larger batches save few steps, far smaller ones are as good a token`;
+}
+
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 

@@ -25,6 +25,8 @@ const progressSchema = z.object({
   scaler: z
     .object({ scale: z.number().gt(0), goodSteps: z.int().min(0), skipped: z.int().min(0) })
     .optional(),
+  /** Averages of which the gradient noise scale is the ratio. */
+  noise: z.object({ noise: z.number(), signal: z.number(), weight: z.number().min(0).max(1) }).optional(),
   /** The step of the last evaluation; -1 before the first. One that is due at this step may have been interrupted. */
   evaluatedAt: z.int().min(-1),
   /** Events told before this checkpoint's own: a resumed run goes on after them. */

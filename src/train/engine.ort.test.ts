@@ -140,6 +140,17 @@ describe("the tiny engine", () => {
     ).toBeLessThan(1e-5);
   });
 
+  test("the squared norm is that of the last micro-batch's part", async () => {
+    await using engine = await make({ dropout: 0 });
+    const square = (values: Float32Array): number => values.reduce((sum, value) => sum + value * value, 0);
+    await engine.accumulate(sequences.slice(0, 2), 0.5, 0);
+    const first = await engine.gradient();
+    expect(Math.abs(engine.squaredNorm() / square(first) - 1)).toBeLessThan(1e-5);
+    await engine.accumulate(sequences.slice(2), 0.5, 0);
+    const part = (await engine.gradient()).map((value, i) => value - first[i]!);
+    expect(Math.abs(engine.squaredNorm() / square(part) - 1)).toBeLessThan(1e-4);
+  });
+
   test("dropout: the seed and the draw decide, bit for bit; evaluation drops nothing", async () => {
     await using one = await make();
     await using same = await make();

@@ -80,6 +80,8 @@ export interface TrainingEngine extends AsyncDisposable {
   update(options: UpdateOptions): Promise<number>;
   /** Σ weighted losses of a micro-batch, without dropout and without gradients. */
   loss(sequences: readonly Sequence[], signal?: AbortSignal): Promise<number>;
+  /** ‖·‖² of what the last micro-batch added to the gradient, scaled as it was accumulated. */
+  squaredNorm(): number;
   /** The accumulated gradient [N], scaled as it was accumulated; zero when there is none. */
   gradient(): Promise<Float32Array>;
   /** The trainable vector on the device, for other programs over the same layout. Valid until the next update. */
@@ -113,6 +115,7 @@ export async function trainingEngine(
   let firstMoment = await upload(new Float32Array(layout.size));
   let secondMoment = await upload(new Float32Array(layout.size));
   let gradient = none;
+  let squaredNorm = 0;
   const byElement = {
     ...(rateFactors === undefined ? {} : { rateFactors: await upload(rateFactors) }),
     ...(decayed === undefined
@@ -159,9 +162,10 @@ export async function trainingEngine(
           gradientSum: gradient,
           ...(scaled ? { gradientScale: scalar(gradientScale) } : {}),
         },
-        { keep: ["gradient"], fetch: ["loss"], ...(signal === undefined ? {} : { signal }) },
+        { keep: ["gradient"], fetch: ["loss", "squaredNorm"], ...(signal === undefined ? {} : { signal }) },
       );
       await replaceGradient(kept["gradient"]!);
+      squaredNorm = numberOf(outputs["squaredNorm"]!);
       return numberOf(outputs["loss"]!);
     },
     update: async ({ learningRate, weightDecay, maxNorm, update, gradientScale = 1 }) => {
@@ -199,6 +203,7 @@ export async function trainingEngine(
       });
       return numberOf(outputs["loss"]!);
     },
+    squaredNorm: () => squaredNorm,
     gradient: () => download(gradient),
     parameters: () => parameters,
     state: async () => ({

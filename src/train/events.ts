@@ -38,6 +38,11 @@ export type RunEvent =
       /** Most bytes the process has had resident. */
       readonly peakBytes: number;
       readonly seconds: number;
+      /**
+       * Gradient noise scale, in replies (sequences of a corpus): larger batches save few steps. Absent where steps are
+       * one micro-batch, or while noise hides the gradient.
+       */
+      readonly noiseScale?: number;
       /** Of this step, and steps skipped so far; with dynamic loss scaling alone. */
       readonly lossScale?: number;
       readonly skippedSteps?: number;

@@ -22,10 +22,12 @@ interface FakeOptions {
   readonly onCall?: () => void;
   readonly accumulated?: (step: number) => number;
   readonly norm?: number;
+  /** Of each micro-batch's gradient. */
+  readonly squaredNorm?: number;
 }
 
 /** An engine whose parameters are [updates, hash of everything that was accumulated]. */
-function fakeEngine({ losses, onCall, accumulated, norm = 1 }: FakeOptions) {
+function fakeEngine({ losses, onCall, accumulated, norm = 1, squaredNorm }: FakeOptions) {
   let parameters = Float32Array.of(0, 0);
   let gradient = 0;
   const calls: { step: number; scale: number; draw: number }[] = [];
@@ -50,6 +52,7 @@ function fakeEngine({ losses, onCall, accumulated, norm = 1 }: FakeOptions) {
       check(signal);
       return losses[parameters[0]!]!;
     },
+    squaredNorm: () => squaredNorm ?? 1 + Math.sin(gradient) ** 2,
     gradient: async () => Float32Array.of(gradient),
     parameters: () => ({ dtype: "float32", shape: [2], id: 0 }),
     state: async () => ({
@@ -75,7 +78,9 @@ interface Recorded {
 }
 
 interface RecordOptions
-  extends FakeOptions, Partial<Pick<LoopOptions, "steps" | "patience" | "resume" | "prediction">> {
+  extends
+    FakeOptions,
+    Partial<Pick<LoopOptions, "steps" | "patience" | "resume" | "prediction" | "training">> {
   readonly validation?: readonly TrainingBatch[];
   readonly signal?: AbortSignal;
 }
@@ -86,7 +91,7 @@ async function record(options: RecordOptions): Promise<Recorded> {
   const loop = trainingLoop(
     {
       engine,
-      training,
+      training: options.training ?? training,
       validation: options.validation ?? validation,
       steps: options.steps ?? 7,
       learningRate: 0.1,
@@ -118,6 +123,22 @@ async function record(options: RecordOptions): Promise<Recorded> {
 
 const falling = [6, 5, 4, 3, 2, 1, 0.5, 0.25];
 const short = (event: RunEvent): string => ("step" in event ? `${event.type} ${event.step}` : event.type);
+
+test("the noise scale is told from the first step of several micro-batches on", async () => {
+  const scales = ({ events }: Recorded): (number | undefined)[] =>
+    events.flatMap((event) => (event.type === "step" ? [event.noiseScale] : []));
+  // Two parts of ‖·‖² 0.3 sum to ‖·‖² 1: |G|² = 2 · 1 − 1.2 and tr Σ = (1.2 − 1) · 2 replies.
+  const { events, checkpoints } = await record({ losses: falling, squaredNorm: 0.3 });
+  expect(scales({ events } as Recorded).slice(0, 2)).toEqual([undefined, expect.closeTo(0.4 / 0.8, 9)]);
+  expect(checkpoints[0]!.progress).toMatchObject({
+    step: 3,
+    noise: { weight: expect.closeTo(1 - 0.95 ** 2, 9) },
+  });
+  const alone = { ...training, batch: () => batchOf(0) };
+  const one = await record({ losses: falling, training: alone });
+  expect(new Set(scales(one))).toEqual(new Set([undefined]));
+  expect(one.checkpoints[0]!.progress).not.toHaveProperty("noise");
+});
 
 test("the order of events; the last step is evaluated and saved whatever the intervals", async () => {
   const { events, checkpoints } = await record({ losses: falling });

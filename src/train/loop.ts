@@ -9,6 +9,7 @@ import { type BestSoFar, type Patience, judge } from "./early-stopping.ts";
 import type { TrainedState, TrainingEngine } from "./engine.ts";
 import type { ProbeReply, RunEvent, StopReason } from "./events.ts";
 import { layerNorms } from "./gradient-norms.ts";
+import { type MeasuredGradients, noNoiseYet, noiseScale, withGradients } from "./noise-scale.ts";
 import { watcher } from "./watch.ts";
 
 /** What one optimiser step trains on. */
@@ -91,6 +92,7 @@ export async function* trainingLoop(
     events: 0,
   };
   if (options.resume !== undefined) await engine.restore(options.resume.state);
+  let noise = options.resume?.progress.noise ?? noNoiseYet;
   let computedTokens = 0;
   let stepSeconds = 0;
   let stepsHere = 0;
@@ -107,6 +109,7 @@ export async function* trainingLoop(
     ...(before === undefined ? {} : { before }),
     ...(best === undefined ? {} : { best }),
     ...(scaler === undefined ? {} : { scaler }),
+    ...(noise.weight === 0 ? {} : { noise }),
   });
   const watch = watcher({ clipNorm: options.maxNorm });
   for (const event of options.resume?.history ?? []) watch(event);
@@ -218,8 +221,11 @@ export async function* trainingLoop(
     let loss = 0;
     // Counted when the whole step is done: an interrupted one draws the same masks again.
     let nextDraws = draws;
+    const parts: MeasuredGradients["parts"][number][] = [];
     for (const microBatch of batch.microBatches) {
       loss += await engine.accumulate(microBatch, 1 / batch.weight, nextDraws++, signal, scaler?.scale);
+      const squaredNorm = engine.squaredNorm() / (scaler?.scale ?? 1) ** 2;
+      parts.push({ share: weightOf(microBatch) / batch.weight, squaredNorm });
     }
     if (scaler === undefined && !Number.isFinite(loss)) throw divergedError(`loss of step ${step + 1}`, loss);
     const { layout } = options;
@@ -243,6 +249,9 @@ export async function* trainingLoop(
     if (skipped && scaler!.scale < LEAST_SCALE) throw overflowError(next, loss);
     if (!skipped && !Number.isFinite(gradientNorm))
       throw divergedError(`gradient norm of step ${step + 1}`, gradientNorm);
+    if (!skipped)
+      noise = withGradients(noise, { squaredNorm: gradientNorm ** 2, replies: batch.replies, parts });
+    const measuredNoise = noiseScale(noise);
     draws = nextDraws;
     step += 1;
     const seconds = since(started);
@@ -274,6 +283,7 @@ export async function* trainingLoop(
       supervisedTokens: batch.supervisedTokens,
       peakBytes,
       seconds,
+      ...(measuredNoise === undefined ? {} : { noiseScale: measuredNoise }),
       ...(scaler === undefined ? {} : { lossScale: scale, skippedSteps: scaler.skipped }),
     });
     if (norms !== undefined) yield* tell({ type: "gradients", step, norms });
@@ -282,6 +292,13 @@ export async function* trainingLoop(
 
 /** A loss scale below this has been halved 30 times: it is not the scale that overflows. */
 const LEAST_SCALE = 2 ** -14;
+
+/** Σ of the weights of its supervised tokens. */
+function weightOf(sequences: readonly Sequence[]): number {
+  let sum = 0;
+  for (const { weights } of sequences) for (let i = 0; i < weights.length; i++) sum += weights[i]!;
+  return sum;
+}
 
 function unscaled(gradient: Float32Array, scale: number): Float32Array {
   return scale === 1 ? gradient : gradient.map((value) => value / scale);

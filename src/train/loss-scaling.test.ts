@@ -19,6 +19,7 @@ function options(bad: ReadonlySet<number>, updates: UpdateOptions[], changes: Pa
     accumulate: async () => 1,
     update: async (asked) => (bad.has(updates.push(asked) - 1) ? Number.NaN : 1),
     loss: async () => 1,
+    squaredNorm: () => 1,
     gradient: async () => new Float32Array(1),
     parameters: () => ({ dtype: "float32", shape: [1], id: 0 }),
     state: async () => state,

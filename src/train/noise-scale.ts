@@ -38,9 +38,10 @@ export function withGradients(
   state: NoiseScaleState,
   { squaredNorm: large, replies, parts }: MeasuredGradients,
 ): NoiseScaleState {
-  const k = parts.length;
+  const learning = parts.filter(({ share }) => share > 0);
+  const k = learning.length;
   if (k < 2) return state;
-  const small = parts.reduce((sum, { share, squaredNorm }) => sum + squaredNorm / share, 0);
+  const small = learning.reduce((sum, { share, squaredNorm }) => sum + squaredNorm / share, 0);
   const signal = (k * large - small) / (k - 1);
   const noise = ((small - large) * replies) / (k - 1);
   return {

@@ -74,6 +74,7 @@ export function summariesOf(event: RunEvent): readonly SummaryValue[] {
         scalar("gradient_norm", event.gradientNorm),
         scalar("tokens_per_second", event.seconds > 0 ? event.tokens / event.seconds : 0),
         scalar("memory/peak_bytes", event.peakBytes),
+        ...(event.noiseScale === undefined ? [] : [scalar("gradient_noise_scale", event.noiseScale)]),
         ...(event.lossScale === undefined ? [] : [scalar("loss_scale", event.lossScale)]),
       ];
     case "skipped":

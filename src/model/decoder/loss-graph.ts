@@ -66,7 +66,8 @@ export function readsSelected(spec: ModelSpec, path: string): boolean {
 /**
  * Inputs beside the weights by name: `parameters` [N], `gradientSum` [N] (with gradients), `lossScale` scalar,
  * and the batch as `flatBatch` lays it out. Outputs: `loss`, the weighted sum of the rows' losses times
- * `lossScale`; `gradient` = gradientSum + d loss / d parameters, times the input `gradientScale` for float16 products.
+ * `lossScale`; `gradient` = gradientSum + d loss / d parameters, times the input `gradientScale` for float16 products;
+ * `squaredNorm`, of what was added to gradientSum.
  */
 export function lossGraph(spec: ModelSpec, options: LossGraphOptions): Graph {
   const g = new GraphBuilder();
@@ -106,7 +107,14 @@ export function lossGraph(spec: ModelSpec, options: LossGraphOptions): Graph {
   if (options.gradients) {
     const sum = g.input("gradientSum", "float32", [options.layout.size]);
     const scaled = options.mixed === "fp16" ? g.mul(loss, g.input("gradientScale", "float32", [])) : loss;
-    g.output("gradient", g.add(sum, joinGradients(g, gradients(g, scaled, [...trainable.values()]))));
+    const gradient = joinGradients(g, gradients(g, scaled, [...trainable.values()]));
+    g.output("gradient", g.add(sum, gradient));
+    // As a product of row and column: no vector of squares is formed.
+    const [row, column] = [
+      g.reshape(gradient, [1, options.layout.size]),
+      g.reshape(gradient, [options.layout.size, 1]),
+    ];
+    g.output("squaredNorm", g.reshape(g.matmul(row, column), []));
   }
   return g.build();
 }
