@@ -24,6 +24,7 @@ import {
 import { UserError, errorCode } from "../util/index.ts";
 import { loadBase } from "./base-model.ts";
 import { saveModelFolder } from "./model-folder.ts";
+import { availableMemoryBytes } from "./machine.ts";
 import { type TrainPlan, planTraining } from "./plan.ts";
 import { startFolder } from "./pretrain-schema.ts";
 import { type Start, openStart, readStart, writeStart } from "./pretrain-start.ts";
@@ -216,11 +217,16 @@ async function* trainIn(
       trainableParameters: plan.summary.trainableParameters,
       totalParameters: plan.summary.totalParameters,
       saveCheckpoint: async (state, progress) => {
-        // The events that a checkpoint counts are on the disk before it is.
-        await folder.sync();
-        const path = await saveCheckpoint(folder.checkpoints, state, progress, fingerprint);
-        await pruneCheckpoints(folder.checkpoints, config.checkpoint.keep, progress.best?.step);
-        return path;
+        const write = async (): Promise<void> => {
+          // The events that a checkpoint counts are on the disk before it is.
+          await folder.sync();
+          await saveCheckpoint(folder.checkpoints, state, progress, fingerprint);
+          await pruneCheckpoints(folder.checkpoints, config.checkpoint.keep, progress.best?.step);
+        };
+        const written = write();
+        // Steps beside a copy of the state take its memory more.
+        if (availableMemoryBytes() < plan.summary.checkpointBytes) await written;
+        return { path: checkpointPath(folder.checkpoints, progress.step), written };
       },
       saveBest: (parameters) =>
         whole

@@ -58,6 +58,11 @@ const vectors = ["parameters", "firstMoment", "secondMoment"] as const;
 /** What a checkpoint of the same step is called while its successor takes its place. */
 const replaced = ".replaced";
 
+/** Where the checkpoint of `step` stands, or will. */
+export function checkpointPath(folder: string, step: number): string {
+  return join(folder, folderName(step));
+}
+
 /** Writes `folder/step-N` beside older ones and returns its path: a temporary folder, fsync, rename. */
 export async function saveCheckpoint(
   folder: string,
@@ -65,7 +70,7 @@ export async function saveCheckpoint(
   progress: Progress,
   fingerprint: string,
 ): Promise<string> {
-  const path = join(folder, folderName(progress.step));
+  const path = checkpointPath(folder, progress.step);
   const temporary = `${path}.${process.pid}.tmp`;
   try {
     await rm(temporary, { recursive: true, force: true });

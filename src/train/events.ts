@@ -77,7 +77,14 @@ export type RunEvent =
       readonly seconds: number;
     }
   | { readonly type: "probe"; readonly step: number; readonly replies: readonly ProbeReply[] }
-  | { readonly type: "checkpoint"; readonly step: number; readonly path: string; readonly seconds: number }
+  | {
+      /** The state was taken; it is made durable under `path` while the next steps run. */
+      readonly type: "checkpoint";
+      readonly step: number;
+      readonly path: string;
+      /** For which the steps stood still. */
+      readonly seconds: number;
+    }
   | { readonly type: "warning"; readonly step: number; readonly code: string; readonly message: string }
   | {
       readonly type: "finished";

@@ -4,7 +4,7 @@ export type { AdaptedLayer, Targets } from "./adapted-layers.ts";
 export { batchSource, validationBatches } from "./batches.ts";
 export type { MicroBatching } from "./batches.ts";
 export type { BatchSourceOptions } from "./batches.ts";
-export { latestCheckpoint, pruneCheckpoints, saveCheckpoint } from "./checkpoint.ts";
+export { checkpointPath, latestCheckpoint, pruneCheckpoints, saveCheckpoint } from "./checkpoint.ts";
 export type { Checkpoint, Progress } from "./checkpoint.ts";
 export { matricesAlone } from "./decay.ts";
 export { chunksFor, loraParameters, trainingEngine } from "./engine.ts";

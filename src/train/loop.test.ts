@@ -83,6 +83,9 @@ interface RecordOptions
     Partial<Pick<LoopOptions, "steps" | "patience" | "resume" | "prediction" | "training">> {
   readonly validation?: readonly TrainingBatch[];
   readonly signal?: AbortSignal;
+  /** Ends when the checkpoint of that step is durable. */
+  readonly written?: (step: number) => Promise<unknown>;
+  readonly onEvent?: (event: RunEvent) => void;
 }
 
 async function record(options: RecordOptions): Promise<Recorded> {
@@ -106,7 +109,7 @@ async function record(options: RecordOptions): Promise<Recorded> {
       saveCheckpoint: async (state, progress) => {
         const path = `checkpoint ${progress.step}`;
         checkpoints.push({ state, progress: structuredClone(progress), path });
-        return path;
+        return { path, written: options.written?.(progress.step) ?? Promise.resolve() };
       },
       saveBest: async (values) => {
         best.push(values);
@@ -117,7 +120,10 @@ async function record(options: RecordOptions): Promise<Recorded> {
     },
     options.signal,
   );
-  for await (const event of loop) events.push(event);
+  for await (const event of loop) {
+    events.push(event);
+    options.onEvent?.(event);
+  }
   return { events, best, checkpoints, parameters: parameters(), calls };
 }
 
@@ -333,5 +339,76 @@ describe("a run that diverges", () => {
     expect(await failure({ losses: [1, 1, Number.NaN] })).toMatchInlineSnapshot(
       `"the validation loss after step 2 is NaN: the run has diverged. Start a new run with a lower learning rate; a third of it is a good start."`,
     );
+  });
+});
+
+describe("a checkpoint is written beside the steps", () => {
+  test("which go on until the next one, and the end waits too", async () => {
+    const told: string[] = [];
+    const writes: (() => void)[] = [];
+    const written = (step: number) =>
+      new Promise<void>((resolve) => {
+        told.push(`writing ${step}`);
+        writes.push(() => {
+          told.push(`written ${step}`);
+          resolve();
+        });
+      });
+    const onEvent = (event: RunEvent): void => {
+      told.push(short(event));
+      // The first write ends only when the loop has nothing else to do.
+      if (
+        short(event) === "evaluation 6" ||
+        short(event) === "checkpoint 6" ||
+        short(event) === "checkpoint 7"
+      )
+        setTimeout(() => writes.shift()!());
+    };
+    await record({ losses: falling, written, onEvent });
+    const from = told.indexOf("writing 3");
+    expect(told.slice(from)).toEqual([
+      "writing 3",
+      "checkpoint 3",
+      "step 4",
+      "evaluation 4",
+      "step 5",
+      "step 6",
+      "evaluation 6",
+      "written 3",
+      "writing 6",
+      "checkpoint 6",
+      "step 7",
+      "evaluation 7",
+      "written 6",
+      "writing 7",
+      "checkpoint 7",
+      "written 7",
+      "finished 7",
+    ]);
+  });
+
+  test("one that fails ends the run with its own error: at the next step, or in the end", async () => {
+    const full = new UserError("the disk is full");
+    const failing = (bad: number) => (step: number) =>
+      step === bad ? Promise.reject(full) : Promise.resolve();
+    const events: string[] = [];
+    const onEvent = (event: RunEvent): void => void events.push(short(event));
+    await expect(record({ losses: falling, written: failing(3), onEvent })).rejects.toBe(full);
+    expect(events.at(-1)).toBe("checkpoint 3");
+    await expect(record({ losses: falling, written: failing(7) })).rejects.toBe(full);
+  });
+
+  test("a run that fails otherwise ends after the write has", async () => {
+    let done = false;
+    const written = () =>
+      new Promise<void>((resolve) => {
+        setTimeout(() => {
+          done = true;
+          resolve();
+        }, 20);
+      });
+    const accumulated = (step: number): number => (step === 4 ? Number.NaN : 1);
+    await expect(record({ losses: falling, written, accumulated })).rejects.toThrow(/diverged/);
+    expect(done).toBe(true);
   });
 });

@@ -10,6 +10,7 @@ import type { TrainedState, TrainingEngine } from "./engine.ts";
 import type { ProbeReply, RunEvent, StopReason } from "./events.ts";
 import { layerNorms } from "./gradient-norms.ts";
 import { type MeasuredGradients, noNoiseYet, noiseScale, withGradients } from "./noise-scale.ts";
+import { pendingWrite } from "./pending-write.ts";
 import { watcher } from "./watch.ts";
 
 /** What one optimiser step trains on. */
@@ -49,8 +50,14 @@ export interface LoopOptions {
   readonly checkpointEvery: number;
   readonly trainableParameters: number;
   readonly totalParameters: number;
-  /** Makes the state durable and returns where; called between steps. */
-  readonly saveCheckpoint: (state: TrainedState, progress: Progress) => Promise<string>;
+  /**
+   * Makes a copy of the state durable; called between steps. Steps go on while `written` is pending; the next checkpoint
+   * and the end of the run wait for it, and its failure ends the run.
+   */
+  readonly saveCheckpoint: (
+    state: TrainedState,
+    progress: Progress,
+  ) => Promise<{ readonly path: string; readonly written: Promise<unknown> }>;
   /** Keeps the parameters of the best evaluation so far. */
   readonly saveBest: (parameters: Float32Array) => Promise<void>;
   readonly peakBytes: () => Promise<number>;
@@ -98,6 +105,7 @@ export async function* trainingLoop(
   let stepsHere = 0;
   let savedAt = options.resume === undefined ? -1 : step;
   let savedPath = options.resume?.path ?? "";
+  const writing = pendingWrite();
   /** The step whose checkpoint was told of. A resumed run tells again: the process may have ended before it could. */
   let savedTold = -1;
 
@@ -153,7 +161,10 @@ export async function* trainingLoop(
     const started = performance.now();
     if (savedAt !== step) {
       // Its own event is not among those that it counts: the file may be all that a killed process leaves.
-      savedPath = await options.saveCheckpoint(await engine.state(), progress());
+      await writing.done();
+      const { path, written } = await options.saveCheckpoint(await engine.state(), progress());
+      writing.start(written);
+      savedPath = path;
       savedAt = step;
     } else if (savedTold === step) return;
     savedTold = step;
@@ -183,12 +194,18 @@ export async function* trainingLoop(
       if (stop) reason = "early-stopped";
       if (stop || last) break;
       signal?.throwIfAborted();
+      writing.throwIfFailed();
       yield* trainStep();
     }
+    await writing.done();
   } catch (error) {
     if (signal?.aborted !== true || !isAbort(error, signal)) throw error;
     reason = "interrupted";
     if (savedAt !== step) yield* checkpoint();
+    await writing.done();
+  } finally {
+    // Nothing is written once the run has ended, however it did.
+    await writing.settled();
   }
   if (validation.length === 0 && reason !== "interrupted")
     await options.saveBest((await engine.state()).parameters);

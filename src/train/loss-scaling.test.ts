@@ -47,7 +47,7 @@ function options(bad: ReadonlySet<number>, updates: UpdateOptions[], changes: Pa
     totalParameters: 1,
     saveCheckpoint: async (_, progress) => {
       checkpoints.push(progress);
-      return `step ${progress.step}`;
+      return { path: `step ${progress.step}`, written: Promise.resolve() };
     },
     saveBest: async () => {},
     peakBytes: async () => 1,

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Runtime, onnxRuntime } from "../compute/runtime/index.ts";
 import type { ResidentModel } from "../model/decoder/index.ts";
 import { batchSource, validationBatches } from "./batches.ts";
-import { latestCheckpoint, saveCheckpoint } from "./checkpoint.ts";
+import { checkpointPath, latestCheckpoint, saveCheckpoint } from "./checkpoint.ts";
 import { type TrainedState, trainingEngine } from "./engine.ts";
 import { type RunEvent, withoutTimes } from "./events.ts";
 import { initialAdapter } from "./initialise.ts";
@@ -55,7 +55,10 @@ async function run(name: string, seed: number, abortOn?: (event: RunEvent) => bo
       checkpointEvery: 4,
       trainableParameters: options.layout.size,
       totalParameters: 0,
-      saveCheckpoint: (state, progress) => saveCheckpoint(path, state, progress, "fingerprint"),
+      saveCheckpoint: async (state, progress) => ({
+        path: checkpointPath(path, progress.step),
+        written: saveCheckpoint(path, state, progress, "fingerprint"),
+      }),
       saveBest: async (parameters) => {
         best = Float32Array.from(parameters);
       },
