@@ -27,7 +27,8 @@ beforeAll(async () => {
   config = await tinyProject(scratch, 24, {
     seed: 7,
     lora: { rank: 2 },
-    training: { steps: 10, batch: 4 },
+    // Several micro-batches a step, so that there is a gradient noise scale to go on from.
+    training: { steps: 10, batch: 4, microTokens: 150 },
     optimizer: { learningRate: 0.01 },
     evaluation: { every: 3, probes: 1 },
     checkpoint: { every: 2, keep: 2 },
@@ -74,6 +75,7 @@ function moment(dice: Random): Partial<KilledRun> {
 
 test(`${kills} kills, every resume the uninterrupted run bit for bit`, { timeout: 1_800_000 }, async () => {
   expect(whole.events.length).toBeGreaterThan(20);
+  expect(whole.events).toContainEqual(expect.objectContaining({ noiseScale: expect.any(Number) as number }));
   const dice = random(slow ? Date.now() % 1e6 : 11, "kills");
   let killed = 0;
   for (let number = 0; killed < kills; number++) {

@@ -43,12 +43,14 @@ export function measuringGraph({ spec, frozen, exact }: ModelForm, options: Step
 
 /** AdamW over the whole vector of parameters. */
 export function updateGraph({
+  layout,
   optimizer,
   rateFactors,
   decayed,
   numerics = plainNumerics,
-}: Pick<EngineOptions, "optimizer" | "rateFactors" | "decayed" | "numerics">): Graph {
+}: Pick<EngineOptions, "layout" | "optimizer" | "rateFactors" | "decayed" | "numerics">): Graph {
   return adamWGraph(optimizer, {
+    size: layout.size,
     rateFactors: rateFactors !== undefined,
     decayed: decayed !== undefined,
     guarded: numerics.precision === "fp16",

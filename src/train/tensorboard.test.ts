@@ -253,9 +253,14 @@ describe("read back independently", () => {
     }
   });
 
-  test("loss scale and skipped steps", async () => {
+  test("loss scale, skipped steps and noise scale", async () => {
     const step16 = { ...step(1), lossScale: 1024, skippedSteps: 2 } as RunEvent;
     expect(summariesOf(step16)).toContainEqual({ kind: "scalar", tag: "loss_scale", value: 1024 });
+    expect(summariesOf({ ...step(1), noiseScale: 40 } as RunEvent)).toContainEqual({
+      kind: "scalar",
+      tag: "gradient_noise_scale",
+      value: 40,
+    });
     const skipped = {
       type: "skipped",
       step: 4,

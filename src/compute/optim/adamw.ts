@@ -1,5 +1,6 @@
 /** AdamW with global-norm clipping, as one graph over flat vectors. */
 import { type Graph, GraphBuilder, type Value } from "../graph/index.ts";
+import { squaredNorm } from "./squared-norm.ts";
 
 /** What decides AdamW's update; the learning rate of a step is fed to it. */
 export interface AdamWOptions {
@@ -11,6 +12,8 @@ export interface AdamWOptions {
 export const adamWDefaults: AdamWOptions = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
 
 export interface AdamWGraphOptions {
+  /** N, where it is known: the norm of a long gradient is then summed with less rounding. */
+  readonly size?: number;
   /** The learning rate is multiplied by `rateFactors` [N], and with it the decay. */
   readonly rateFactors?: boolean;
   /** Only elements where `decayed` (bool [N]) is true decay. */
@@ -30,10 +33,10 @@ export interface AdamWGraphOptions {
  */
 export function adamWGraph(
   options: AdamWOptions = adamWDefaults,
-  { rateFactors = false, decayed: chosen = false, guarded = false }: AdamWGraphOptions = {},
+  { size, rateFactors = false, decayed: chosen = false, guarded = false }: AdamWGraphOptions = {},
 ): Graph {
   const g = new GraphBuilder();
-  const vector = (name: string) => g.input(name, "float32", ["N"]);
+  const vector = (name: string) => g.input(name, "float32", [size ?? "N"]);
   const number = (name: string) => g.input(name, "float32", []);
   const parameters = vector("parameters");
   const gradient = g.mul(vector("gradient"), number("gradientScale"));
@@ -43,9 +46,11 @@ export function adamWGraph(
   const faster = (value: Value): Value => (factors === undefined ? value : g.mul(value, factors));
   const rate = faster(number("rate"));
   const everywhere = faster(number("decay"));
-  const decay = chosen ? g.where(g.input("decayed", "bool", ["N"]), everywhere, 0) : everywhere;
+  const decay = chosen ? g.where(g.input("decayed", "bool", [size ?? "N"]), everywhere, 0) : everywhere;
 
-  const norm = g.sqrt(g.sum(g.mul(gradient, gradient), [0]));
+  const norm = g.sqrt(
+    size === undefined ? g.sum(g.mul(gradient, gradient), [0]) : squaredNorm(g, gradient, size),
+  );
   const clip = g.min(1, g.div(number("maxNorm"), g.add(norm, 1e-6)));
   const clipped = g.mul(gradient, clip);
   const m = g.add(g.mul(firstMoment, options.beta1), g.mul(clipped, 1 - options.beta1));

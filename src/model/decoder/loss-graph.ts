@@ -1,6 +1,7 @@
 /** The loss of a batch, and on demand its gradient, as one graph: what training and perplexity run. */
 import { gradients } from "../../compute/autodiff/index.ts";
 import { type Graph, GraphBuilder, type Shape, type Value } from "../../compute/graph/index.ts";
+import { squaredNorm } from "../../compute/optim/index.ts";
 import {
   type Linear,
   type LoraOptions,
@@ -109,12 +110,7 @@ export function lossGraph(spec: ModelSpec, options: LossGraphOptions): Graph {
     const scaled = options.mixed === "fp16" ? g.mul(loss, g.input("gradientScale", "float32", [])) : loss;
     const gradient = joinGradients(g, gradients(g, scaled, [...trainable.values()]));
     g.output("gradient", g.add(sum, gradient));
-    // As a product of row and column: no vector of squares is formed.
-    const [row, column] = [
-      g.reshape(gradient, [1, options.layout.size]),
-      g.reshape(gradient, [options.layout.size, 1]),
-    ];
-    g.output("squaredNorm", g.reshape(g.matmul(row, column), []));
+    g.output("squaredNorm", squaredNorm(g, gradient, options.layout.size));
   }
   return g.build();
 }
