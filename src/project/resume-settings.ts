@@ -100,6 +100,8 @@ export const resumeRules: { readonly [K in SettingKey]: Rule } = {
   "training.base": update,
   "training.backward": update,
   "training.blockSize": update,
+  "training.dropout.residual": update,
+  "training.dropout.attention": update,
   "training.neftune": update,
   "training.saveAs": safe,
   "training.precision": update,

@@ -85,12 +85,28 @@ const runtime = z.strictObject({
   provider: z.enum(["cpu", "cuda", "webgpu", "dml", "coreml"]).default("cpu"),
 });
 
-/** How numbers are computed, kept and saved. */
+/** How numbers are computed, kept and saved, and what is dropped on the way. */
 const numbers = {
   saveAs: z
     .enum(["float32", "bfloat16", "float16"])
     .default("float32")
     .describe("how a whole model is saved, by the methods full and pretrain"),
+  dropout: z
+    .strictObject({
+      residual: z
+        .number()
+        .min(0)
+        .max(0.9)
+        .default(0)
+        .describe("share of what attention and MLP add to the residual stream that is dropped"),
+      attention: z
+        .number()
+        .min(0)
+        .max(0.9)
+        .default(0)
+        .describe("share of attention's probabilities that is dropped"),
+    })
+    .prefault({}),
   precision: z
     .enum(["float32", "fp16", "bf16"])
     .default("float32")

@@ -9,9 +9,8 @@ import {
   type Recompute,
   type ResidentModel,
   type Sequence,
-  dropoutPrefix,
+  dropoutMaskShapes,
   flatBatch,
-  readsSelected,
 } from "../model/decoder/index.ts";
 import type { ParameterLayout } from "../model/nn/index.ts";
 import { byteProbability, dropoutMasks } from "./dropout.ts";
@@ -24,6 +23,10 @@ export interface EngineOptions {
   readonly adapter?: AdapterOptions;
   /** Probability that an element of LoRA's input is dropped. */
   readonly dropout: number;
+  /** The same of what attention and MLP add to the residual stream; absent: 0. */
+  readonly residualDropout?: number;
+  /** The same of attention's probabilities; absent: 0. */
+  readonly attentionDropout?: number;
   readonly seed: number;
   readonly optimizer: AdamWOptions;
   readonly queryChunks: number;
@@ -105,8 +108,12 @@ export async function trainingEngine(
   const step = await runtime.compile(stepGraph(model, options), { name: "training step" });
   const optimizer = await runtime.compile(updateGraph(options), { name: "optimizer" });
   let measure: Program | undefined;
-  const masks = dropoutMasks(options.seed, dropout);
-  const dropoutWidths = dropoutInputs(step, layout);
+  const { seed, residualDropout = 0, attentionDropout = 0 } = options;
+  const masks = {
+    lora: dropoutMasks(seed, dropout),
+    residual: dropoutMasks(seed, byteProbability(residualDropout), "residual dropout"),
+    attention: dropoutMasks(seed, byteProbability(attentionDropout), "attention dropout"),
+  };
 
   const upload = async (values: Float32Array): Promise<DeviceTensor> =>
     runtime.upload(float32([values.length], values.slice()), { transfer: true });
@@ -141,16 +148,16 @@ export async function trainingEngine(
   return {
     accumulate: async (sequences, lossScale, draw, signal, gradientScale = 1) => {
       const batch = flatBatch(sequences, spec, options);
-      const keep = new Map(
-        [...dropoutWidths].map(([name, width]) => {
-          const selected = readsSelected(spec, name.slice(dropoutPrefix.length));
-          return [name, [selected ? batch.rows : batch.tokens, width] as const];
-        }),
-      );
+      const shapes = dropoutMaskShapes(step.inputs, spec, layout, batch, {
+        sequences: sequences.length,
+        queryChunks: options.queryChunks,
+      });
       const { outputs, kept } = await step.run(
         {
           ...(await batchFeeds(step, batch, lossScale)),
-          ...masks.masks(draw, keep),
+          ...masks.lora.masks(draw, shapes.lora),
+          ...masks.residual.masks(draw, shapes.residual),
+          ...masks.attention.masks(draw, shapes.attention),
           ...(noise === undefined
             ? {}
             : {
@@ -228,16 +235,6 @@ export async function trainingEngine(
 
 function numberOf(value: Tensor): number {
   return (value.data as Float32Array)[0]!;
-}
-
-/** The width of each dropout input: the last size of the A matrix of the layer it belongs to. */
-function dropoutInputs(program: Program, layout: ParameterLayout): Map<string, number> {
-  const widths = new Map(layout.entries.map(({ name, shape }) => [name, shape.at(-1)!]));
-  return new Map(
-    program.inputs
-      .filter((input) => input.startsWith(dropoutPrefix))
-      .map((input) => [input, widths.get(`${input.slice(dropoutPrefix.length)}.lora_A.weight`)!]),
-  );
 }
 
 /** Chunks for rows of up to `longest` tokens and micro-batches of up to `supervised` targets. */

@@ -14,6 +14,8 @@ export type StepGraphOptions = Pick<
   | "layout"
   | "adapter"
   | "dropout"
+  | "residualDropout"
+  | "attentionDropout"
   | "queryChunks"
   | "lossChunks"
   | "recompute"
@@ -28,6 +30,8 @@ export function stepGraph({ spec, frozen, exact }: ModelForm, options: StepGraph
   const graph = lossGraph(spec, {
     ...shared(frozen, options),
     dropout: adapter === undefined ? 0 : byteProbability(options.dropout),
+    residualDropout: byteProbability(options.residualDropout ?? 0),
+    attentionDropout: byteProbability(options.attentionDropout ?? 0),
     embeddingNoise: neftune !== 0,
     gradients: true,
     recompute,

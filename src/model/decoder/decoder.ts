@@ -2,6 +2,7 @@
 import type { Dim, Value } from "../../compute/graph/index.ts";
 import { recompute } from "../../compute/autodiff/index.ts";
 import {
+  type Dropout,
   type Linear,
   type Padding,
   type RotaryTables,
@@ -42,6 +43,10 @@ export interface DecoderOptions {
   readonly recompute: Recompute;
   /** [T, D], added to the embeddings (NEFTune). */
   readonly embeddingNoise?: Value;
+  /** On what attention and MLP add to the residual stream, named by their paths. */
+  readonly residualDropout?: Dropout;
+  /** On the probabilities of attention. */
+  readonly attentionDropout?: Dropout;
   /** The trainable values by name: a recomputed block must name those it uses. */
   readonly trainable: ReadonlyMap<string, Value>;
   /**
@@ -101,14 +106,19 @@ function decoderBlock(
   select: (x: Value) => Value = (x) => x,
 ): Value {
   const { g } = scope;
-  const { linear } = options;
+  const { linear, residualDropout } = options;
+  const dropped = (part: string, x: Value): Value =>
+    residualDropout === undefined
+      ? x
+      : g.mul(residualDropout.keep(g, scope.at(part).path, x), residualDropout.scale);
   const normed = rmsNorm(scope.at("input_layernorm"), x, spec.normEpsilon);
   const attentionScope = scope.at("self_attn");
   const context = select(selfAttention(attentionScope, spec, layer, normed, inputs, options));
   const attended = linear(attentionScope.at("o_proj"), context, spec.hiddenSize, spec.attentionBias.output);
-  const middle = g.add(select(x), attended);
+  const middle = g.add(select(x), dropped("self_attn", attended));
   const middleNormed = rmsNorm(scope.at("post_attention_layernorm"), middle, spec.normEpsilon);
-  return g.add(middle, mlp(scope.at("mlp"), middleNormed, linear, spec.mlpWidth, spec.mlpBias));
+  const updated = mlp(scope.at("mlp"), middleNormed, linear, spec.mlpWidth, spec.mlpBias);
+  return g.add(middle, dropped("mlp", updated));
 }
 
 /** x [T, D] → what the heads saw, [T, H·E], before the output projection. */
@@ -118,7 +128,7 @@ function selfAttention(
   layer: number,
   x: Value,
   { padding, positions, rotary, causalMask, slidingMask }: FlatInputs,
-  { linear, queryChunks, recompute: again }: DecoderOptions,
+  { linear, queryChunks, recompute: again, attentionDropout }: DecoderOptions,
 ): Value {
   const { g } = scope;
   const { heads, kvHeads, headWidth } = spec;
@@ -144,6 +154,7 @@ function selfAttention(
       [splitQueries(g, q!, padding), splitKeys(g, k!, padding), splitKeys(g, v!, padding)],
       spec.layerAttention[layer] === "sliding" ? slidingMask! : causalMask,
       queryChunks,
+      attentionDropout === undefined ? undefined : { of: attentionDropout, name: scope.path },
     );
     return [joinHeads(g, context, padding)];
   };

@@ -13,6 +13,7 @@ import {
   joinGradients,
   linear,
   lora,
+  maskedDropout,
   scope,
   selectRows,
   sliceParameters,
@@ -40,6 +41,10 @@ export interface LossGraphOptions {
   readonly frozen?: Linear;
   /** Whether LoRA's input passes through dropout, whose keep masks arrive as inputs `dropout:<path>`. */
   readonly dropout?: number;
+  /** On what attention and MLP add to the residual stream; keep masks `residualDropout:<path>` [T, D], or [R, D]. */
+  readonly residualDropout?: number;
+  /** On the probabilities of attention; keep masks `attentionDropout:<path>.<chunk>` [B, K, H/K, C, keys]. */
+  readonly attentionDropout?: number;
   /** Whether noise is added to the embeddings; it arrives as the input `embeddingNoise` [T, D]. */
   readonly embeddingNoise?: boolean;
   /** Whether `gradient` is an output, added to the input `gradientSum` [N]. */
@@ -56,8 +61,10 @@ export interface LossGraphOptions {
 /** What P is multiplied by on its way through a float16 product. |E| stays below 256, so that a sum of P E does not overflow. */
 const probabilityScale = 256;
 
-/** The prefix of the inputs that carry dropout keep masks, each of the shape of its layer's input. */
+/** The prefixes of the inputs that carry dropout keep masks: of a layer's input, of what is added, of probabilities. */
 export const dropoutPrefix = "dropout:";
+export const residualPrefix = "residualDropout:";
+export const attentionPrefix = "attentionDropout:";
 
 /** Whether the layer at `path` reads the R selected tokens, as the last block does after its attention, rather than all T. */
 export function readsSelected(spec: ModelSpec, path: string): boolean {
@@ -71,6 +78,7 @@ export function readsSelected(spec: ModelSpec, path: string): boolean {
  * `squaredNorm`, of what was added to gradientSum.
  */
 export function lossGraph(spec: ModelSpec, options: LossGraphOptions): Graph {
+  const { residualDropout: residual = 0, attentionDropout: attentive = 0 } = options;
   const g = new GraphBuilder();
   const flat = g.input("parameters", "float32", [options.layout.size]);
   const trainable = sliceParameters(g, options.layout, flat);
@@ -89,6 +97,8 @@ export function lossGraph(spec: ModelSpec, options: LossGraphOptions): Graph {
     recompute: options.recompute,
     trainable,
     select: (x) => selectRows(g, x, selection),
+    ...(residual > 0 ? { residualDropout: maskedDropout(residual, residualPrefix) } : {}),
+    ...(attentive > 0 ? { attentionDropout: maskedDropout(attentive, attentionPrefix) } : {}),
     ...(options.embeddingNoise === true
       ? { embeddingNoise: g.input("embeddingNoise", "float32", ["T", spec.hiddenSize]) }
       : {}),
@@ -158,19 +168,11 @@ function adaptedLinear({
 }: LossGraphOptions): Linear {
   if (adapter === undefined) return frozen;
   const rows = adapter.dora === true ? ({ rows: "magnitude" } as const) : {};
-  if (dropout > 0) return lora(frozen, { ...adapter, ...rows, merged: false, dropout: dropoutOf(dropout) });
+  if (dropout > 0) return lora(frozen, { ...adapter, ...rows, merged: false, dropout: loraDropout(dropout) });
   return lora(frozen, { ...adapter, ...rows, merged: frozen === linear && mixed === undefined });
 }
 
-/** Inverted dropout with a keep mask fed from outside, so that the host's counter decides it and a resume repeats it. */
-function dropoutOf(probability: number): NonNullable<LoraOptions["dropout"]> {
-  const masks = new Map<string, Value>();
-  return {
-    keep: ({ g, path }, x) => {
-      const mask = masks.get(path) ?? g.input(`${dropoutPrefix}${path}`, "bool", x.shape);
-      masks.set(path, mask);
-      return g.where(mask, x, 0);
-    },
-    scale: 1 / (1 - probability),
-  };
+function loraDropout(probability: number): NonNullable<LoraOptions["dropout"]> {
+  const { keep, scale } = maskedDropout(probability, dropoutPrefix);
+  return { keep: ({ g, path }, x) => keep(g, path, x), scale };
 }

@@ -3,16 +3,20 @@
  * `chunks` times a chunk's length C; keys after a chunk's end are skipped.
  */
 import { type Dim, type GraphBuilder, type Value, multiplyDims } from "../../compute/graph/index.ts";
+import type { Dropout } from "./dropout.ts";
 
 /**
- * softmax(q kᵀ / √E + mask) v.
- * q [B, H, S, E], k and v [B, K, S, E], mask [1, 1, S, S] (0 or a large negative number) → [B, H, S, E].
+ * dropout(softmax(q kᵀ / √E + mask)) v.
+ * q [B, H, S, E], k and v [B, K, S, E], mask [1, 1, S, S] (0 or a large negative number) → [B, H, S, E]. The keep mask
+ * of chunk i, named `${name}.${i}`, is [B, K, H/K, C, (i+1)·C]. A token that stands in several rows is read back from
+ * its first: the mask there is its mask.
  */
 export function attention(
   g: GraphBuilder,
   [q, k, v]: readonly [Value, Value, Value],
   mask: Value,
   chunks: number,
+  dropout?: { readonly of: Dropout; readonly name: string },
 ): Value {
   const [batch, heads, length, width] = q.shape as [Dim, number, Dim, number];
   const kvHeads = k.shape[1] as number;
@@ -33,7 +37,8 @@ export function attention(
       i === chunks - 1
         ? g.reshape(only(g, masks, 0, i, i + 1, chunks), [1, 1, chunk, length])
         : chunkMask(g, mask, i, chunks, chunk);
-    outputs.push(attend(g, queries, upTo(ks), upTo(vs), visible));
+    const drop = dropout === undefined ? undefined : { ...dropout, name: `${dropout.name}.${i}` };
+    outputs.push(attend(g, queries, upTo(ks), upTo(vs), visible, drop));
   }
   const joined =
     chunks === 1
@@ -67,9 +72,16 @@ function chunkMask(g: GraphBuilder, mask: Value, i: number, chunks: number, chun
 
 /**
  * queries [B, K, G, C, E], keys and values [B, K, 1, N, E], mask [1, 1, C, N] → [B, K, G, C, E].
- * Gradient: ds = p ⊙ (dp − Σ dO ⊙ O), whose row sum is over E rather than N (Dao et al., 2022).
+ * Gradient: ds = p ⊙ (dp − Σ dO ⊙ O), whose row sum is over E rather than N, with dropout too (Dao et al., 2022).
  */
-function attend(g: GraphBuilder, queries: Value, keys: Value, values: Value, mask: Value): Value {
+function attend(
+  g: GraphBuilder,
+  queries: Value,
+  keys: Value,
+  values: Value,
+  mask: Value,
+  dropout?: { readonly of: Dropout; readonly name: string },
+): Value {
   const [batch, kvHeads, group, chunk, width] = queries.shape as [Dim, number, number, Dim, number];
   const length = mask.shape[3]!;
   const scale = 1 / Math.sqrt(width);
@@ -81,19 +93,24 @@ function attend(g: GraphBuilder, queries: Value, keys: Value, values: Value, mas
       g.matmul(together(a), together(b), { transA: true, ...(alpha === undefined ? {} : { alpha }) }),
       [batch, kvHeads, 1, length, width],
     );
+  // The factor rides on the products.
+  const kept = (x: Value): Value => (dropout === undefined ? x : dropout.of.keep(g, dropout.name, x));
+  const factor = dropout === undefined ? {} : { alpha: dropout.of.scale };
   let probabilities: Value;
+  let dropped: Value;
   let output: Value;
   const [result] = g.custom(
     [queries, keys, values],
     () => {
       const scores = g.matmul(queries, keys, { transB: true, alpha: scale });
       probabilities = g.softmax(g.add(scores, mask));
-      output = g.matmul(probabilities, values);
+      dropped = kept(probabilities);
+      output = g.matmul(dropped, values, factor);
       return [output];
     },
     ([dOutput]) => {
-      const dValues = summed(probabilities, dOutput!);
-      const dProbabilities = g.matmul(dOutput!, values, { transB: true });
+      const dValues = summed(dropped, dOutput!, factor.alpha);
+      const dProbabilities = kept(g.matmul(dOutput!, values, { transB: true, ...factor }));
       const correction = g.sum(g.mul(dOutput!, output), [-1], true);
       const dScores = g.mul(probabilities, g.sub(dProbabilities, correction));
       return [g.matmul(dScores, keys, { alpha: scale }), summed(dScores, queries, scale), dValues];

@@ -1,5 +1,7 @@
 /** The layers of a LLaMA-family model, as functions that append to a graph. */
 export { attention } from "./attention.ts";
+export { maskedDropout } from "./dropout.ts";
+export type { Dropout } from "./dropout.ts";
 export { blockLinear } from "./block-linear.ts";
 export { calibrating, inputName, int8Linear, smoothingName } from "./int8.ts";
 export { int8LinearFloatBackward } from "./int8-backward.ts";
