@@ -33,6 +33,9 @@ export function describePlan({ plan, model, data }: PreparedRun, folder: string,
     "",
     `trainable ${formatCount(trainableParameters)} of ${formatCount(totalParameters)} (${formatPercent(trainableParameters / totalParameters)})`,
   );
+  const { residual, attention } = config.training.dropout;
+  if (residual > 0 || attention > 0)
+    row("", `dropout ${residual} on the residual stream, ${attention} on attention`);
   const { replies, examples } = training.encoding;
   const { sequences, tokensAfter, factor } = training.folding;
   const folded = factor > 1.005 ? ` (folding reads ${factor.toFixed(2)} times fewer)` : "";
@@ -214,7 +217,6 @@ function rate(steps: readonly Step[]): number {
   return Math.round(steps.reduce((sum, step) => sum + step.tokens, 0) / seconds);
 }
 
-function mean(values: readonly number[]): number {
 function noiseText({ noiseScale }: Step): string {
   return noiseScale === undefined ? "" : `  noise scale ${formatCount(Math.round(noiseScale))}`;
 }
@@ -228,6 +230,7 @@ function noiseSummary({ noiseScale, replies }: Step, { config }: PreparedRun["pl
   return `gradient noise scale: about ${scale} ${unit} (a step has ${formatCount(replies)}); far larger batches save few steps, far smaller ones are as good a token`;
 }
 
+function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 

@@ -105,3 +105,20 @@ test("every weight: the model is saved whole, opens by itself, and a resumed run
   expect(evaluations(again)).toEqual([after]);
   expect(await readFile(join(folder, "model", "model.safetensors"))).toEqual(saved);
 });
+
+test("dropout in the configuration reaches the steps, and evaluations drop nothing", async () => {
+  const project = await mkdtemp(join(root, "dropout-"));
+  const figures = async (name: string, dropout: object): Promise<[number, number]> => {
+    const training = { ...settings.training, dropout };
+    const config = await tinyProject(project, 24, { ...settings, training, lora: { dropout: 0 } });
+    const events = await run(config, join(project, name));
+    const first = events.find((event) => event.type === "step")!;
+    return [evaluations(events)[0]!, first.loss];
+  };
+  const [before, loss] = await figures("none", {});
+  for (const kind of ["residual", "attention"]) {
+    const [measured, dropped] = await figures(kind, { [kind]: 0.3 });
+    expect(measured).toBe(before);
+    expect(dropped).not.toBe(loss);
+  }
+});

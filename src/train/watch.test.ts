@@ -13,7 +13,7 @@ interface Numbers {
 const step = (
   number: number,
   { loss = 2, gradientNorm = 0.5, learningRate = 3e-4 }: Numbers = {},
-): RunEvent => ({
+): Extract<RunEvent, { type: "step" }> => ({
   type: "step",
   step: number,
   epoch: 0,
@@ -44,7 +44,10 @@ const messages = (events: Iterable<RunEvent>): string[] => {
   return [...events].flatMap((event) => watch(event).map(({ message }) => message));
 };
 /** `count` steps of a run that learns, with the noise that batches bring. */
-function* ordinary(count: number, change: (number: number) => Numbers | undefined = () => undefined) {
+function* ordinary(
+  count: number,
+  change: (number: number) => Numbers | undefined = () => undefined,
+): Generator<RunEvent & { readonly step: number }> {
   const dice = random(1, "watch");
   for (let number = 1; number <= count; number++) {
     const loss = 1.6 + 0.6 * Math.exp(-number / 60) + 0.1 * dice.normal();
@@ -79,6 +82,21 @@ test("an exploding gradient, and one that is always clipped", () => {
   expect(warnings(ordinary(80, () => ({ gradientNorm: 15 })))).toEqual(["20 always-clipped"]);
 });
 
+test("a loss that rises from the first steps on", () => {
+  const losses = [2.2, 2.3, 2.2, 2.9, 4, 6, 9, 12];
+  const events = losses.map((loss, i) => step(i + 1, { loss }));
+  expect(warnings(events)).toEqual(["6 loss-rising"]);
+  expect(messages(events)).toMatchInlineSnapshot(`
+    [
+      "the training loss rose from 2.200 to 6.000 in the first 6 steps: the run is diverging. Start again with a tenth of the learning rate, or a longer warm-up.",
+    ]
+  `);
+  // Noise is not a rise.
+  expect(warnings([2.2, 2.3, 2.2, 2.9, 2.1, 3.1, 2, 2.6].map((loss, i) => step(i + 1, { loss })))).toEqual(
+    [],
+  );
+});
+
 test("a loss that rises for good", () => {
   const events = ordinary(200, (number) => (number > 100 ? { loss: 1.8 + (number - 100) / 50 } : undefined));
   const found = warnings(events);
@@ -107,6 +125,16 @@ test("a learning rate that does nothing", () => {
   `);
 });
 
+test("a learning rate that does nothing, in a run that measures nothing", () => {
+  const flat = [...ordinary(260)].map((event) => ({ ...event, loss: 2 + (event.step % 7) / 50 }) as RunEvent);
+  expect(warnings(flat)).toEqual(["200 nothing-learned"]);
+  expect(messages(flat)).toMatchInlineSnapshot(`
+    [
+      "after 200 steps the training loss is where it began (2.0592 to 2.0604): a learning rate of 0.00030 does next to nothing. Try ten times as much.",
+    ]
+  `);
+});
+
 test("overfitting: validation rises while training falls", () => {
   const events = [...ordinary(100)].flatMap((event, i) =>
     i % 20 === 19 ? [event, evaluation(i + 1, [2, 1.8, 1.9, 1.95, 2][(i - 19) / 20]!)] : [event],
@@ -117,6 +145,19 @@ test("overfitting: validation rises while training falls", () => {
 test("a layer without gradient", () => {
   expect(warnings([{ type: "gradients", step: 9, norms: { a: 0.1, b: 0 } }])).toEqual(["9 dead-layer"]);
   expect(warnings([{ type: "gradients", step: 9, norms: { a: 0.1, b: 0.2 } }])).toEqual([]);
+  expect(warnings([{ type: "gradients", step: 9, norms: { a: 0, b: 0 } }])).toEqual([]);
+});
+
+test("layers whose gradient vanishes beside the others'", () => {
+  const norms = { first: 1e-8, second: 0.01, third: 0.1, fourth: 0.3 };
+  const events: RunEvent[] = [{ type: "gradients", step: 9, norms }];
+  expect(warnings(events)).toEqual(["9 vanishing-layer"]);
+  expect(messages(events)).toMatchInlineSnapshot(`
+    [
+      "at step 9 the gradient of 1 of 4 layers is less than a hundred thousandth of the usual one, such as first (1.0e-8; usual 0.10): they hardly learn. Check the weights of the model there; a model from scratch may need another initial.deviation.",
+    ]
+  `);
+  expect(warnings([{ type: "gradients", step: 9, norms: { ...norms, first: 1e-5 } }])).toEqual([]);
 });
 
 test("a resumed run that replays its events warns as the uninterrupted one does", () => {

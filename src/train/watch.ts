@@ -18,13 +18,18 @@ const LEAST = 20;
 const PAUSE = 100;
 /** A gradient below this is lost in float32's rounding of parameters near 1. */
 const VANISHED = 1e-7;
-/** Least relative change of validation loss that counts as learning. */
+/** Least relative change of a loss that counts as learning. */
 const LEARNED = 0.002;
+/** Steps after which a run without evaluations is judged by its training loss. */
+const PATIENT = 200;
+/** A layer whose gradient is this small beside the median layer's hardly moves. */
+const FAINT = 1e-5;
 
 /** Takes the events of a run in order and answers each with the warnings it gives reason for. */
 export function watcher(options: WatchOptions): (event: RunEvent) => readonly Warning[] {
   const steps: StepEvent[] = [];
   const evaluations: EvaluationEvent[] = [];
+  const firstLosses: number[] = [];
   const warnedAt = new Map<string, number>();
   let clipped = 0;
 
@@ -40,6 +45,7 @@ export function watcher(options: WatchOptions): (event: RunEvent) => readonly Wa
     const recent = steps.slice(-WINDOW);
     steps.push(event);
     if (steps.length > 2 * WINDOW) steps.splice(0, steps.length - 2 * WINDOW);
+    if (firstLosses.length < WINDOW) firstLosses.push(loss);
     clipped = gradientNorm > 10 * options.clipNorm ? clipped + 1 : 0;
 
     if (recent.length >= LEAST) {
@@ -59,6 +65,7 @@ export function watcher(options: WatchOptions): (event: RunEvent) => readonly Wa
         ];
       }
     }
+    yield* startRules(step);
     if (recent.length >= WINDOW) {
       const [early, late] = halves([...recent.slice(1), event].map((one) => one.loss));
       if (mean(late) > 1.1 * mean(early) && mean(late) > mean(early) + 6 * standardError(early, late)) {
@@ -80,6 +87,32 @@ export function watcher(options: WatchOptions): (event: RunEvent) => readonly Wa
         "vanishing-gradient",
         `the gradient norm has been below ${VANISHED} for 5 steps: nothing is learned. Check that replies are supervised (attune data tokens), and that lora.targets names layers which matter.`,
       ];
+    }
+  }
+
+  /** What can be told before there is a usual loss, and what no evaluation tells. */
+  function* startRules(step: number): Iterable<readonly [string, string]> {
+    const losses = steps.map((one) => one.loss);
+    if (steps.length === firstLosses.length && losses.length >= 6 && losses.length <= LEAST) {
+      const start = median(losses.slice(0, 3));
+      const latest = losses.slice(-3);
+      if (latest.every((loss) => loss > 1.3 * start && loss > start + 0.5)) {
+        yield [
+          "loss-rising",
+          `the training loss rose from ${start.toFixed(3)} to ${latest.at(-1)!.toFixed(3)} in the first ${step} steps: the run is diverging. Start again with a tenth of the learning rate, or a longer warm-up.`,
+        ];
+      }
+    }
+    if (evaluations.length === 0 && step === PATIENT && firstLosses.length === WINDOW) {
+      const late = losses.slice(-WINDOW);
+      const gain = mean(firstLosses) - mean(late);
+      if (gain < LEARNED * mean(firstLosses) && gain < standardError(firstLosses, late)) {
+        const rate = Math.max(...steps.map(({ learningRate }) => learningRate));
+        yield [
+          "nothing-learned",
+          `after ${step} steps the training loss is where it began (${mean(firstLosses).toFixed(4)} to ${mean(late).toFixed(4)}): a learning rate of ${rate.toPrecision(2)} does next to nothing. Try ten times as much.`,
+        ];
+      }
     }
   }
 
@@ -117,8 +150,18 @@ export function watcher(options: WatchOptions): (event: RunEvent) => readonly Wa
     step,
     norms,
   }: Extract<RunEvent, { type: "gradients" }>): Iterable<readonly [string, string]> {
-    const dead = Object.keys(norms).filter((layer) => norms[layer] === 0);
-    if (dead.length === 0 || dead.length === Object.keys(norms).length) return;
+    const layers = Object.keys(norms);
+    const dead = layers.filter((layer) => norms[layer] === 0);
+    if (dead.length === layers.length) return;
+    const usual = median(Object.values(norms).filter((norm) => norm > 0));
+    const faint = layers.filter((layer) => norms[layer]! > 0 && norms[layer]! < FAINT * usual);
+    if (faint.length > 0) {
+      yield [
+        "vanishing-layer",
+        `at step ${step} the gradient of ${faint.length} of ${layers.length} layers is less than a hundred thousandth of the usual one, such as ${faint[0]} (${norms[faint[0]!]!.toPrecision(2)}; usual ${usual.toPrecision(2)}): they hardly learn. Check the weights of the model there; a model from scratch may need another initial.deviation.`,
+      ];
+    }
+    if (dead.length === 0) return;
     yield [
       "dead-layer",
       `${dead.length} of ${Object.keys(norms).length} adapted layers got no gradient at all at step ${step}, such as ${dead[0]}: they learn nothing. Check the weights of the base model there.`,
