@@ -83,8 +83,8 @@ test("shapes that cannot be are refused", async () => {
   const shape = (changes: object) => configOf({ shape: { hiddenSize: 16, layers: 1, heads: 2, ...changes } });
   await expect(makeStart(shape({ heads: 3 }))).rejects.toThrow(/16, which 3 heads do not divide/);
   expect(() => pretrainConfigSchema.parse({ data: text, shape: { layers: 0 } })).toThrow();
-  const start = await makeStart(shape({ kvHeads: 2, headWidth: 3 }));
-  expect(() => openStart(start, folder)).toThrow(/head/);
+  await expect(makeStart(shape({ headWidth: 3 }))).rejects.toThrow(/width of a head is 3.*even/);
+  await expect(makeStart(shape({ heads: 4, kvHeads: 3 }))).rejects.toThrow(/kvHeads is 3.*4 heads/);
 });
 
 test("text that allows no such vocabulary says so", async () => {

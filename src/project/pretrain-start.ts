@@ -48,6 +48,7 @@ export interface StartOptions {
 /** Reads the corpus, trains or takes the tokenizer, and encodes; nothing is written. */
 export async function makeStart(config: PretrainConfig, options: StartOptions = {}): Promise<Start> {
   const { data, shape } = config;
+  refuseShape(shape);
   const list = (paths: string | readonly string[]): readonly string[] =>
     typeof paths === "string" ? [paths] : paths;
   const training = await documentFiles(list(data.train));
@@ -136,6 +137,26 @@ async function tokenizerOf(
   return newTokenizer(counts, { ...limits, contextLength: shape.context });
 }
 
+/** Before anything is read: a corpus may take minutes. */
+function refuseShape({ hiddenSize, heads, kvHeads, headWidth }: PretrainConfig["shape"]): void {
+  const refuse = (problem: string, next: string): never => {
+    throw new UserError(problem, { next });
+  };
+  if (headWidth === undefined && hiddenSize % heads !== 0)
+    refuse(
+      `shape.hiddenSize is ${hiddenSize}, which ${heads} heads do not divide`,
+      "Change shape.heads, or give shape.headWidth.",
+    );
+  const width = headWidth ?? hiddenSize / heads;
+  if (width % 2 !== 0)
+    refuse(
+      `the width of a head is ${width}; rotary embedding needs an even number`,
+      "Change shape.headWidth.",
+    );
+  if (kvHeads !== undefined && heads % kvHeads !== 0)
+    refuse(`shape.kvHeads is ${kvHeads}, which does not divide ${heads} heads`, "Change shape.kvHeads.");
+}
+
 function modelConfig(
   shape: PretrainConfig["shape"],
   deviation: number,
@@ -143,11 +164,6 @@ function modelConfig(
   stopIds: readonly number[],
 ): Record<string, unknown> {
   const { hiddenSize, heads, mlpWidth, headWidth } = shape;
-  if (headWidth === undefined && hiddenSize % heads !== 0) {
-    throw new UserError(`shape.hiddenSize is ${hiddenSize}, which ${heads} heads do not divide`, {
-      next: "Change shape.heads, or give shape.headWidth.",
-    });
-  }
   return {
     architectures: ["LlamaForCausalLM"],
     model_type: "llama",

@@ -100,7 +100,8 @@ export async function evaluateRun(
   if (run?.trainingMissing !== undefined)
     output.notice(`without baselines and seen replies: ${run.trainingMissing}`);
   const standard = [
-    "base",
+    // What a model from scratch began with is noise.
+    ...(run?.config.method === "pretrain" ? [] : ["base"]),
     ...(run === undefined ? [] : ["adapter"]),
     ...(training.length === 0 ? [] : ["retrieval", "frequent"]),
   ];

@@ -31,6 +31,8 @@ export interface JudgedRun {
 /** The configuration and data of a run. Data that are gone are no error: most questions do not need them. */
 export async function openJudgedRun(folder: string): Promise<JudgedRun> {
   const { config } = await resolveConfig(trainConfigSchema, { file: runConfigPath(folder) });
+  if (config.method === "pretrain")
+    return { folder, config, training: [], validation: [], trainingMissing: "the run learned from text" };
   try {
     const { training, validation } = await readTrainingData(config.data, config.seed);
     return { folder, config, training, validation };
@@ -51,7 +53,13 @@ export async function openJudgedData(
   split: Split | undefined,
   run: JudgedRun | undefined,
 ): Promise<JudgedData> {
-  const prepared = run === undefined ? undefined : await preparedFolder(run.config.data.train);
+  const text = run?.config.method === "pretrain";
+  if (text && on === undefined) {
+    throw new UserError("the run learned from text and held out no dialogues", {
+      next: "Name dialogues with --on DATA.",
+    });
+  }
+  const prepared = run === undefined || text ? undefined : await preparedFolder(run.config.data.train);
   const path = on ?? prepared;
   if (path === undefined) {
     if (run === undefined) throw new UserError("no data to judge on", { next: "Name them with --on DATA." });
