@@ -1,6 +1,7 @@
 /**
  * The simple gradient noise scale, tr(Σ) / |G|²: the batch size up to which a larger batch saves steps in proportion.
- * Source: McCandlish et al., 2018, "An Empirical Model of Large-Batch Training", appendix A.1.
+ * Source: McCandlish et al., 2018, "An Empirical Model of Large-Batch Training", appendix A.1. It takes micro-batches for
+ * random parts of the batch; ours hold rows of similar length, so what differs by length counts as noise: an upper bound.
  */
 
 export interface NoiseScaleState {
