@@ -31,6 +31,30 @@ test("what a kill while a run was made has left is written over", async () => {
   expect((await readdir(run)).sort()).toEqual(["config.yaml", "events.jsonl", "run.json"]);
 });
 
+test("what a run holds from its beginning is there before the run is; half of it is written over", async () => {
+  const run = join(folder, "run");
+  const beside = async (path: string): Promise<void> => {
+    expect(await isRunFolder(run)).toBe(false);
+    await mkdir(join(path, "start"));
+    await writeFile(join(path, "start", "corpus.bin"), "x");
+  };
+  await createRun(run, { ...description, beside });
+  expect(await readdir(join(run, "start"))).toEqual(["corpus.bin"]);
+  await rm(join(run, "run.json"));
+  await createRun(run, { ...description, beside });
+  expect(await isRunFolder(run)).toBe(true);
+  const failed = join(folder, "failed");
+  const failing = async (path: string): Promise<void> => {
+    await mkdir(join(path, "start"));
+    throw new Error("no room");
+  };
+  await expect(createRun(failed, { ...description, beside: failing })).rejects.toThrow("no room");
+  expect(await readdir(folder)).toEqual(["run"]);
+  const own = join(folder, "own");
+  await mkdir(join(own, "start"), { recursive: true });
+  await expect(createRun(own, description)).rejects.toThrow("already exists and is not empty");
+});
+
 test("a run, and files that are not ours, stay", async () => {
   const run = join(folder, "run");
   await createRun(run, description);
