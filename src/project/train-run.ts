@@ -243,7 +243,7 @@ async function* trainIn(
       ...(probe === undefined
         ? {}
         : {
-            probe: async (signal) => probe.replies(trained((await engine.state()).parameters), signal),
+            probe: async (signal) => probe.replies(trained(await engine.trained()), signal),
           }),
       ...(checkpoint === undefined ? {} : { resume: { ...checkpoint, history } }),
     },

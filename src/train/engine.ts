@@ -89,6 +89,8 @@ export interface TrainingEngine extends AsyncDisposable {
   gradient(): Promise<Float32Array>;
   /** The trainable vector on the device, for other programs over the same layout. Valid until the next update. */
   parameters(): DeviceTensor;
+  /** A copy of that vector on the host, [N]. */
+  trained(): Promise<Float32Array>;
   state(): Promise<TrainedState>;
   restore(state: TrainedState): Promise<void>;
 }
@@ -213,6 +215,7 @@ export async function trainingEngine(
     squaredNorm: () => squaredNorm,
     gradient: () => download(gradient),
     parameters: () => parameters,
+    trained: () => download(parameters),
     state: async () => ({
       parameters: await download(parameters),
       firstMoment: await download(firstMoment),

@@ -55,6 +55,7 @@ function fakeEngine({ losses, onCall, accumulated, norm = 1, squaredNorm }: Fake
     squaredNorm: () => squaredNorm ?? 1 + Math.sin(gradient) ** 2,
     gradient: async () => Float32Array.of(gradient),
     parameters: () => ({ dtype: "float32", shape: [2], id: 0 }),
+    trained: async () => parameters.slice(),
     state: async () => ({
       parameters: parameters.slice(),
       firstMoment: new Float32Array(2),

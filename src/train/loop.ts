@@ -145,7 +145,7 @@ export async function* trainingLoop(
     before ??= validationLoss;
     const verdict = judge(best, validationLoss, step, options.patience);
     best = verdict.next;
-    if (verdict.improved) await options.saveBest((await engine.state()).parameters);
+    if (verdict.improved) await options.saveBest(await engine.trained());
     yield* tell({
       type: "evaluation",
       step,
@@ -207,8 +207,7 @@ export async function* trainingLoop(
     // Nothing is written once the run has ended, however it did.
     await writing.settled();
   }
-  if (validation.length === 0 && reason !== "interrupted")
-    await options.saveBest((await engine.state()).parameters);
+  if (validation.length === 0 && reason !== "interrupted") await options.saveBest(await engine.trained());
   const predicted =
     options.resume === undefined
       ? options.prediction

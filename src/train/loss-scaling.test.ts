@@ -22,6 +22,7 @@ function options(bad: ReadonlySet<number>, updates: UpdateOptions[], changes: Pa
     squaredNorm: () => 1,
     gradient: async () => new Float32Array(1),
     parameters: () => ({ dtype: "float32", shape: [1], id: 0 }),
+    trained: async () => state.parameters,
     state: async () => state,
     restore: async () => {},
     [Symbol.asyncDispose]: async () => {},
