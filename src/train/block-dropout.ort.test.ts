@@ -18,6 +18,7 @@ import { parameterLayout } from "../model/nn/index.ts";
 import { dropoutMasks } from "./dropout.ts";
 import { type TrainingEngine, loraParameters, trainingEngine } from "./engine.ts";
 import { adapter, file, golden, initialOf, layers, row, spec, store } from "./golden-llama.testing.ts";
+import type { Numerics } from "./precision.ts";
 import { stepGraph } from "./step-graphs.ts";
 import { tinyEngineOptions, tinyResident, tinySequences, tinySpec } from "./tiny-run.testing.ts";
 
@@ -110,6 +111,56 @@ test.each<[string, Partial<LossGraphOptions>]>([
   expect(distance(gradient, wanted)).toBeLessThan(1e-4);
 });
 
+test("a token that sequences share has one attention mask: that of its place in the first of them", async () => {
+  const options = {
+    layout,
+    adapter,
+    attentionDropout: 0.5,
+    gradients: true,
+    queryChunks: 1,
+    lossChunks: 1,
+    recompute: "none",
+  } as const;
+  await using program = await runtime.compile(lossGraph(spec, options));
+  const sequences: Sequence[] = [
+    { ids: [3, 4, 5, 6, 7], weights: [0, 1, 1, 1, 1] },
+    { ids: [3, 4, 5, 8, 9], weights: [0, 0, 0, 1, 1] },
+  ];
+  // The third token goes on differently: each sequence reads it for itself.
+  const common = 2;
+  const run = async (share: boolean, sameMask: boolean) => {
+    const batch = flatBatch(sequences, spec, { ...options, share });
+    const counts = { sequences: 2, queryChunks: 1 };
+    const { attention } = dropoutMaskShapes(program.inputs, spec, layout, batch, counts);
+    const masks = [...attention].map(([name, shape]) => {
+      const bits = Uint8Array.from(uniform(name, elementCount(shape)), (u) => Number(u >= 0));
+      const [, , , length, keys] = shape as [number, number, number, number, number];
+      const row = bits.length / 2;
+      if (sameMask)
+        for (let i = 0; i < row; i++) if (Math.floor(i / keys) % length < common) bits[row + i] = bits[i]!;
+      return [name, tensor("bool", shape, bits)] as const;
+    });
+    const { outputs } = await program.run({
+      ...(await model.feeds(program.inputs, batch.longest)),
+      ...batch.feeds,
+      ...Object.fromEntries(masks),
+      parameters: float32([layout.size], initialOf(layout)),
+      gradientSum: zeros("float32", [layout.size]),
+      lossScale: scalar(1),
+    });
+    const [loss, gradient] = [outputs["loss"]!, outputs["gradient"]!].map(({ data }) => data as Float32Array);
+    return { tokens: batch.tokens, loss: loss![0]!, gradient: gradient! };
+  };
+  const apart = await run(false, true);
+  for (const sameMask of [true, false]) {
+    const shared = await run(true, sameMask);
+    expect([apart.tokens, shared.tokens]).toEqual([10, 8]);
+    expect(Math.abs(shared.loss / apart.loss - 1)).toBeLessThan(1e-5);
+    expect(distance(shared.gradient, apart.gradient)).toBeLessThan(1e-4);
+  }
+  expect((await run(false, false)).loss).not.toBeCloseTo(apart.loss, 3);
+});
+
 test("off is the very graph without it", () => {
   const print = (changes: object): string =>
     printGraph(stepGraph({ spec: tinySpec }, { ...tinyEngineOptions(), ...changes }));
@@ -145,6 +196,19 @@ describe("in the engine", () => {
       expect(Math.abs(sum / 60 / plain - 1)).toBeLessThan(0.03);
     },
   );
+
+  test.each<[string, Numerics]>([
+    ["bf16", { precision: "bf16", products: "rounded", activations: "float32" }],
+    ["fp16, activations too", { precision: "fp16", products: "rounded", activations: "float16" }],
+  ])("in %s the same masks, to rounding", async (_, numerics) => {
+    const both = { residualDropout: 0.2, attentionDropout: 0.2 };
+    await using exact = await make(both);
+    await using rounded = await make({ ...both, numerics });
+    const loss = await lossAt(exact, 1);
+    expect(Math.abs((await lossAt(rounded, 1)) / loss - 1)).toBeLessThan(0.01);
+    // Other masks differ by more than rounding does.
+    expect(Math.abs((await lossAt(exact, 2)) / loss - 1)).toBeGreaterThan(0.01);
+  });
 
   test("masks of different purposes are drawn apart", () => {
     const shapes = new Map([["a", [4, 3, 8]]]);
