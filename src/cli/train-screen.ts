@@ -174,6 +174,7 @@ export function trainingScreen(
       case "finished":
         if (options.result !== false) output.json(resultOf(event, plan, folder, scaling));
         finish(event, plan, folder, output, scaling);
+        if (last !== undefined) output.line(dim(`        ${noiseSummary(last, plan)}`));
         return;
       case "prediction":
         output.line(dim(predictionText(event)));
@@ -193,12 +194,24 @@ function scalingOf({ lossScale, skippedSteps }: Partial<Scaling>): Scaling | und
   return lossScale === undefined || skippedSteps === undefined ? undefined : { lossScale, skippedSteps };
 }
 
+function noiseText({ noiseScale }: Step): string {
+  return noiseScale === undefined ? "" : `  noise scale ${formatCount(Math.round(noiseScale))}`;
+}
+
+/** What the noise scale says of the batch, or why there is none. */
+function noiseSummary({ noiseScale, replies }: Step, { config }: PreparedRun["plan"]): string {
+  const unit = config.method === "pretrain" ? "sequences" : "replies";
+  if (noiseScale === undefined)
+    return "gradient noise scale: not measured, as it takes steps of several micro-batches and a gradient that stands out of their noise";
+  const scale = formatCount(Math.max(1, Math.round(noiseScale)));
+  return `gradient noise scale: about ${scale} ${unit} (a step has ${formatCount(replies)}); far larger batches save few steps, far smaller ones are as good a token`;
+}
+
 function scalingText({ lossScale, skippedSteps }: Scaling): string {
   return `loss scale ${formatCount(lossScale)}, ${formatCount(skippedSteps)} skipped`;
 }
 
 /** Steps of the same kind take about as long as the last ones; evaluations and a last one are still to come. */
-        if (last !== undefined) output.line(dim(`        ${noiseSummary(last, plan)}`));
 function secondsLeft(
   recent: readonly Step[],
   { step }: Step,
@@ -215,19 +228,6 @@ function secondsLeft(
 function rate(steps: readonly Step[]): number {
   const seconds = steps.reduce((sum, step) => sum + step.seconds, 0);
   return Math.round(steps.reduce((sum, step) => sum + step.tokens, 0) / seconds);
-}
-
-function noiseText({ noiseScale }: Step): string {
-  return noiseScale === undefined ? "" : `  noise scale ${formatCount(Math.round(noiseScale))}`;
-}
-
-/** What the noise scale says of the batch, or why there is none. */
-function noiseSummary({ noiseScale, replies }: Step, { config }: PreparedRun["plan"]): string {
-  const unit = config.method === "pretrain" ? "sequences" : "replies";
-  if (noiseScale === undefined)
-    return "gradient noise scale: not measured, as it takes steps of several micro-batches and a gradient that stands out of their noise";
-  const scale = formatCount(Math.max(1, Math.round(noiseScale)));
-  return `gradient noise scale: about ${scale} ${unit} (a step has ${formatCount(replies)}); far larger batches save few steps, far smaller ones are as good a token`;
 }
 
 function mean(values: readonly number[]): number {

@@ -15,6 +15,7 @@ import {
   type TensorboardLog,
   loraPlusFactors,
   matricesAlone,
+  checkpointPath,
   pruneCheckpoints,
   saveCheckpoint,
   tensorboardLog,
@@ -180,6 +181,8 @@ async function* trainIn(
     },
     ...plan.chunks,
     recompute: config.training.checkpointing,
+    residualDropout: config.training.dropout.residual,
+    attentionDropout: config.training.dropout.attention,
     neftune: config.training.neftune,
     share: plan.share,
     ...(config.optimizer.loraPlusRatio === 1
