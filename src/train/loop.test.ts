@@ -1,135 +1,16 @@
 /** The loop on an engine that only counts: events, early stopping, the best kept, and interruption at every point. */
 import { describe, expect, test } from "vitest";
-import { CancelledError, UserError } from "../util/index.ts";
-import type { Progress } from "./checkpoint.ts";
-import type { TrainedState, TrainingEngine } from "./engine.ts";
+import { UserError } from "../util/index.ts";
 import { type RunEvent, withoutTimes } from "./events.ts";
-import { type BatchSource, type LoopOptions, type TrainingBatch, trainingLoop } from "./loop.ts";
-
-/** One micro-batch whose only token id says which step and part it is. */
-function batchOf(step: number): TrainingBatch {
-  const parts = 1 + (step % 3);
-  const microBatches = Array.from({ length: parts }, (_, part) => [{ ids: [step, part], weights: [0, 1] }]);
-  return { microBatches, replies: parts, tokens: 2 * parts, supervisedTokens: parts, weight: parts };
-}
-const training: BatchSource = { stepsPerEpoch: 4, batch: batchOf };
-const validation: readonly TrainingBatch[] = [batchOf(0), batchOf(1)];
-
-interface FakeOptions {
-  /** Validation loss after n updates. */
-  readonly losses: readonly number[];
-  /** Called before every accumulate and loss. */
-  readonly onCall?: () => void;
-  readonly accumulated?: (step: number) => number;
-  readonly norm?: number;
-  /** Of each micro-batch's gradient. */
-  readonly squaredNorm?: number;
-}
-
-/** An engine whose parameters are [updates, hash of everything that was accumulated]. */
-function fakeEngine({ losses, onCall, accumulated, norm = 1, squaredNorm }: FakeOptions) {
-  let parameters = Float32Array.of(0, 0);
-  let gradient = 0;
-  const calls: { step: number; scale: number; draw: number }[] = [];
-  const check = (signal: AbortSignal | undefined): void => {
-    onCall?.();
-    if (signal?.aborted === true) throw new CancelledError("the step");
-  };
-  const engine: TrainingEngine = {
-    accumulate: async (sequences, scale, draw, signal) => {
-      check(signal);
-      const [step, part] = Array.from(sequences[0]!.ids) as [number, number];
-      calls.push({ step, scale, draw });
-      gradient = Math.fround(gradient + Math.sin(step * 10 + part + draw * 100));
-      return accumulated?.(step) ?? scale * (2 - step / 10);
-    },
-    update: async ({ update }) => {
-      parameters = Float32Array.of(update, parameters[1]! * 0.5 + gradient);
-      gradient = 0;
-      return norm;
-    },
-    loss: async (_, signal) => {
-      check(signal);
-      return losses[parameters[0]!]!;
-    },
-    squaredNorm: () => squaredNorm ?? 1 + Math.sin(gradient) ** 2,
-    gradient: async () => Float32Array.of(gradient),
-    parameters: () => ({ dtype: "float32", shape: [2], id: 0 }),
-    trained: async () => parameters.slice(),
-    state: async () => ({
-      parameters: parameters.slice(),
-      firstMoment: new Float32Array(2),
-      secondMoment: new Float32Array(2),
-    }),
-    restore: async (state) => {
-      parameters = state.parameters.slice();
-      gradient = 0;
-    },
-    [Symbol.asyncDispose]: async () => {},
-  };
-  return { engine, calls, parameters: () => parameters.slice() };
-}
-
-interface Recorded {
-  readonly events: RunEvent[];
-  readonly best: Float32Array[];
-  readonly checkpoints: { state: TrainedState; progress: Progress; path: string }[];
-  readonly parameters: Float32Array;
-  readonly calls: readonly { step: number; scale: number; draw: number }[];
-}
-
-interface RecordOptions
-  extends
-    FakeOptions,
-    Partial<Pick<LoopOptions, "steps" | "patience" | "resume" | "prediction" | "training">> {
-  readonly validation?: readonly TrainingBatch[];
-  readonly signal?: AbortSignal;
-  /** Ends when the checkpoint of that step is durable. */
-  readonly written?: (step: number) => Promise<unknown>;
-  readonly onEvent?: (event: RunEvent) => void;
-}
-
-async function record(options: RecordOptions): Promise<Recorded> {
-  const { engine, calls, parameters } = fakeEngine(options);
-  const [events, best, checkpoints]: [RunEvent[], Float32Array[], Recorded["checkpoints"]] = [[], [], []];
-  const loop = trainingLoop(
-    {
-      engine,
-      training: options.training ?? training,
-      validation: options.validation ?? validation,
-      steps: options.steps ?? 7,
-      learningRate: 0.1,
-      weightDecay: 0,
-      maxNorm: 1,
-      schedule: { kind: "linear", warmupSteps: 2, totalSteps: options.steps ?? 7 },
-      evaluateEvery: 2,
-      patience: options.patience ?? { patience: 10, minDelta: 0 },
-      checkpointEvery: 3,
-      trainableParameters: 2,
-      totalParameters: 10,
-      saveCheckpoint: async (state, progress) => {
-        const path = `checkpoint ${progress.step}`;
-        checkpoints.push({ state, progress: structuredClone(progress), path });
-        return { path, written: options.written?.(progress.step) ?? Promise.resolve() };
-      },
-      saveBest: async (values) => {
-        best.push(values);
-      },
-      peakBytes: async () => 1,
-      ...(options.resume === undefined ? {} : { resume: options.resume }),
-      ...(options.prediction === undefined ? {} : { prediction: options.prediction }),
-    },
-    options.signal,
-  );
-  for await (const event of loop) {
-    events.push(event);
-    options.onEvent?.(event);
-  }
-  return { events, best, checkpoints, parameters: parameters(), calls };
-}
-
-const falling = [6, 5, 4, 3, 2, 1, 0.5, 0.25];
-const short = (event: RunEvent): string => ("step" in event ? `${event.type} ${event.step}` : event.type);
+import {
+  batchOf,
+  falling,
+  record,
+  type Recorded,
+  type RecordOptions,
+  short,
+  training,
+} from "./loop.testing.ts";
 
 test("the noise scale is told from the first step of several micro-batches on", async () => {
   const scales = ({ events }: Recorded): (number | undefined)[] =>
@@ -340,76 +221,5 @@ describe("a run that diverges", () => {
     expect(await failure({ losses: [1, 1, Number.NaN] })).toMatchInlineSnapshot(
       `"the validation loss after step 2 is NaN: the run has diverged. Start a new run with a lower learning rate; a third of it is a good start."`,
     );
-  });
-});
-
-describe("a checkpoint is written beside the steps", () => {
-  test("which go on until the next one, and the end waits too", async () => {
-    const told: string[] = [];
-    const writes: (() => void)[] = [];
-    const written = (step: number) =>
-      new Promise<void>((resolve) => {
-        told.push(`writing ${step}`);
-        writes.push(() => {
-          told.push(`written ${step}`);
-          resolve();
-        });
-      });
-    const onEvent = (event: RunEvent): void => {
-      told.push(short(event));
-      // The first write ends only when the loop has nothing else to do.
-      if (
-        short(event) === "evaluation 6" ||
-        short(event) === "checkpoint 6" ||
-        short(event) === "checkpoint 7"
-      )
-        setTimeout(() => writes.shift()!());
-    };
-    await record({ losses: falling, written, onEvent });
-    const from = told.indexOf("writing 3");
-    expect(told.slice(from)).toEqual([
-      "writing 3",
-      "checkpoint 3",
-      "step 4",
-      "evaluation 4",
-      "step 5",
-      "step 6",
-      "evaluation 6",
-      "written 3",
-      "writing 6",
-      "checkpoint 6",
-      "step 7",
-      "evaluation 7",
-      "written 6",
-      "writing 7",
-      "checkpoint 7",
-      "written 7",
-      "finished 7",
-    ]);
-  });
-
-  test("one that fails ends the run with its own error: at the next step, or in the end", async () => {
-    const full = new UserError("the disk is full");
-    const failing = (bad: number) => (step: number) =>
-      step === bad ? Promise.reject(full) : Promise.resolve();
-    const events: string[] = [];
-    const onEvent = (event: RunEvent): void => void events.push(short(event));
-    await expect(record({ losses: falling, written: failing(3), onEvent })).rejects.toBe(full);
-    expect(events.at(-1)).toBe("checkpoint 3");
-    await expect(record({ losses: falling, written: failing(7) })).rejects.toBe(full);
-  });
-
-  test("a run that fails otherwise ends after the write has", async () => {
-    let done = false;
-    const written = () =>
-      new Promise<void>((resolve) => {
-        setTimeout(() => {
-          done = true;
-          resolve();
-        }, 20);
-      });
-    const accumulated = (step: number): number => (step === 4 ? Number.NaN : 1);
-    await expect(record({ losses: falling, written, accumulated })).rejects.toThrow(/diverged/);
-    expect(done).toBe(true);
   });
 });
