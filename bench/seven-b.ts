@@ -17,9 +17,9 @@ import { type WeightStore, memoryWeights, storageBytes, storageFormats } from ".
 import {
   adaptedLayers,
   chunksFor,
-  estimateMemory,
   initialAdapter,
   loraParameters,
+  memoryPredictor,
   trainingEngine,
 } from "../src/train/index.ts";
 import { UserError, formatBytes } from "../src/util/index.ts";
@@ -79,6 +79,7 @@ async function measure(flags: Flags): Promise<void> {
   const store = randomStore(spec, base === "stored");
   const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
+  const processBytes = process.memoryUsage.rss();
   await using runtime = await onnxRuntime(
     flags.threads === undefined ? {} : { threads: Number(flags.threads) },
   );
@@ -91,15 +92,16 @@ async function measure(flags: Flags): Promise<void> {
   const layout = parameterLayout(loraParameters(layers, 16));
   const chunks = chunksFor(tokens, tokens >> 1);
   began = performance.now();
-  await using engine = await trainingEngine(model, initialAdapter(layout, 1), {
+  const options = {
     layout,
-    adapter: { rank: 16, scale: 2, adapts: (path) => adapted.has(path) },
+    adapter: { rank: 16, scale: 2, adapts: (path: string) => adapted.has(path) },
     dropout: 0,
     seed: 1,
     optimizer: adamWDefaults,
     ...chunks,
     recompute: "blocks",
-  });
+  } as const;
+  await using engine = await trainingEngine(model, initialAdapter(layout, 1), options);
   const compileSeconds = (performance.now() - began) / 1000;
   const supervised = tokens >> 1;
   const row = {
@@ -118,15 +120,12 @@ async function measure(flags: Flags): Promise<void> {
     const { user, system } = process.cpuUsage(used);
     processorSeconds.push((user + system) / 1e6);
   }
-  const { weights, scratch } = frozenBytes(spec, store, frozen);
-  const estimate = estimateMemory(spec, {
-    trainable: layout.size,
-    tokens,
-    longest: tokens,
-    lossChunks: chunks.lossChunks,
+  const { weights } = frozenBytes(spec, store, frozen);
+  const expected = memoryPredictor({ model, options, processBytes, weightBytes: weights })({
+    ...chunks,
     recompute: "blocks",
-    weightBytes: weights,
-    scratchBytes: scratch,
+    training: [[row]],
+    validation: [],
   });
   say(
     `seven-b: ${spec.layers} blocks, a row of ${tokens} tokens, base ${base}, backward ${backward}, LoRA q,v rank 16; ${processorName()}, ${runtime.threads} threads, load ${loadAverage()}`,
@@ -135,7 +134,7 @@ async function measure(flags: Flags): Promise<void> {
     `weights ${formatBytes(weights)} in ${loadSeconds.toFixed(1)} s, graph in ${compileSeconds.toFixed(1)} s; steps ${seconds.map((s) => s.toFixed(1)).join(", ")} s (${(tokens / Math.min(...seconds)).toFixed(1)} tokens/s; ${processorSeconds.map((s) => s.toFixed(1)).join(", ")} s of processor time), loss ${loss.toFixed(3)}`,
   );
   say(
-    `peak ${formatBytes(peakBytes())} (${formatBytes(loadedPeak)} after loading); the plan's estimate ${formatBytes(estimate.totalBytes)}`,
+    `peak ${formatBytes(peakBytes())} (${formatBytes(loadedPeak)} after loading); predicted ${formatBytes(expected.totalBytes)}`,
   );
 }
 

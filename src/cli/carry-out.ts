@@ -40,15 +40,25 @@ export async function carryOut(options: CarryOutOptions, output: Output): Promis
       notice: output.notice,
       onEvent: hubReporter(output),
       signal: interrupt.signal,
+      origins: resolved.origins,
+      ...(options.resume ? { resumed: folder } : {}),
     });
     describePlan(prepared, folder, output);
     for (const line of options.lines ?? []) output.line(`${bold("change".padEnd(8))}${line}`);
     if (options.dryRun) {
-      for (const key of leafKeys(resolved.config))
-        output.line(
-          dim(`  ${key} = ${settingText(resolved.config, key)} (${resolved.origins.get(key) ?? "default"})`),
-        );
-      output.json({ type: "result", run: folder, ...planJson(prepared), config: resolved.config });
+      const { config, choice } = prepared.plan;
+      for (const key of leafKeys(resolved.config)) {
+        const automatic = choice.origins.get(key);
+        const value = settingText(automatic === undefined ? resolved.config : config, key);
+        output.line(dim(`  ${key} = ${value} (${automatic ?? resolved.origins.get(key) ?? "default"})`));
+      }
+      output.json({
+        type: "result",
+        run: folder,
+        ...planJson(prepared),
+        config: resolved.config,
+        chosen: choice.settings,
+      });
       return 0;
     }
     if (options.memoryCheck) refuseWithoutMemory(prepared);

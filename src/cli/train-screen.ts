@@ -69,6 +69,11 @@ export function describePlan({ plan, model, data }: PreparedRun, folder: string,
     "run",
     `${formatCount(summary.steps)} steps of ${batch}, ${formatCount(summary.stepsPerEpoch)} an epoch`,
   );
+  row("memory", memoryText(plan));
+  if (plan.choice.reason !== undefined) {
+    const { microTokens, checkpointing } = plan.choice.settings;
+    row("", `micro-batches of ${microTokens} tokens, checkpointing ${checkpointing}: ${plan.choice.reason}`);
+  }
   const note = numericsNote(config, { totalBytes: memory.totalBytes, plainBytes: summary.plainMemoryBytes });
   if (note !== undefined) row("", note);
   row(
@@ -78,8 +83,22 @@ export function describePlan({ plan, model, data }: PreparedRun, folder: string,
   row("", folder);
 }
 
+/** The whole and its largest parts, and what there is. */
+function memoryText({ summary: { memory }, limit }: PreparedRun["plan"]): string {
+  const { totalBytes, weightBytes, stepBytes, evaluationBytes } = memory;
+  const rest = totalBytes - weightBytes - stepBytes - evaluationBytes;
+  const parts = [
+    ...(weightBytes > 0 ? [`weights ${formatBytes(weightBytes)}`] : []),
+    `steps ${formatBytes(stepBytes)}`,
+    ...(evaluationBytes > 0 ? [`evaluations ${formatBytes(evaluationBytes)}`] : []),
+    `the rest ${formatBytes(rest)}`,
+  ];
+  const room = limit.given ? "allowed" : "free";
+  return `about ${formatBytes(totalBytes)} (${parts.join(", ")}); ${formatBytes(limit.bytes)} ${room}`;
+}
+
 /** The figures of the plan that programs need. */
-export function planJson({ plan: { summary } }: PreparedRun): Record<string, unknown> {
+export function planJson({ plan: { summary, limit, choice } }: PreparedRun): Record<string, unknown> {
   return {
     trainableParameters: summary.trainableParameters,
     totalParameters: summary.totalParameters,
@@ -91,6 +110,11 @@ export function planJson({ plan: { summary } }: PreparedRun): Record<string, unk
     foldingFactor: summary.training.folding.factor,
     checkpointBytes: summary.checkpointBytes,
     memoryBytesEstimated: summary.memory.totalBytes,
+    memoryBytesByPart: summary.memory,
+    memoryBytesAllowed: limit.bytes,
+    microTokens: choice.settings.microTokens,
+    checkpointing: choice.settings.checkpointing,
+    ...(choice.reason === undefined ? {} : { chosenBecause: choice.reason }),
     memoryBytesInFloat32: summary.plainMemoryBytes,
   };
 }

@@ -7,7 +7,6 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { type RunEvent, withoutTimes } from "../train/index.ts";
 import { tinySpec } from "../train/tiny-run.testing.ts";
 import { backwardOf, checkBase } from "./base-model.ts";
-import { refuseWithoutMemory } from "./memory-check.ts";
 import { type TrainConfig, trainConfigSchema } from "./schema.ts";
 import { prepareRun, runTraining } from "./train-run.ts";
 
@@ -67,22 +66,13 @@ test("the plan counts the weights as they are held", async () => {
   expect(full - (await bytes({ base: "int4", blockSize: 32 }))).toBe(linear * (4 - 0.5 - 4 / 32));
 });
 
-test("where float32 weights cannot fit, NF4 is advised", async () => {
+test("where a float32 base is too large, the same run in NF4 is looked at", async () => {
   await using prepared = await prepareRun(configOf({}));
-  const advice = (bytes: number): string => {
-    try {
-      refuseWithoutMemory(prepared, bytes);
-    } catch (error) {
-      return (error as Error).message;
-    }
-    return "fits";
-  };
-  const { totalBytes } = prepared.plan.summary.memory;
-  const said = Array.from({ length: 100 }, (_, i) => advice(totalBytes - (i * totalBytes) / 100));
-  const first = said.findIndex((one) => one.includes("--set training.base=nf4"));
-  expect(first).toBeGreaterThan(1);
-  // Before it come settings that keep the weights as they are, after it none.
-  expect(said.slice(1, first).every((one) => one.includes("Add --set"))).toBe(true);
+  const { memory, choice, summary } = prepared.plan;
+  const smaller = memory.inFewerBits()!;
+  expect(smaller.predict(choice.settings).weightBytes).toBeLessThan(summary.memory.weightBytes / 1.5);
+  await using already = await prepareRun(configOf({ base: "nf4" }));
+  expect(already.plan.memory.inFewerBits()).toBeUndefined();
 });
 
 test("what trains or reads the base itself is refused on a base in fewer bits", () => {

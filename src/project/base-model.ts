@@ -8,16 +8,21 @@ import {
   type ResidentModel,
   type Sequence,
   frozenBytes,
+  frozenFormats,
+  halfForm,
   linearPaths,
   halfBytes,
   loadFrozenModel,
   loadHalfModel,
   loadLlmInt8Model,
   loadResidentModel,
+  parameterCount,
   quantisedModel,
 } from "../model/decoder/index.ts";
-import { type Backward, int8LinearFloatBackward } from "../model/nn/index.ts";
+import { type Backward, blockLinear, int8LinearFloatBackward, llmInt8Linear } from "../model/nn/index.ts";
+import type { ModelForm } from "../train/index.ts";
 import { UserError } from "../util/index.ts";
+import { halvesOf } from "./numerics.ts";
 import type { TrainConfig } from "./schema.ts";
 
 type Training = Pick<TrainConfig["training"], "base" | "backward" | "blockSize">;
@@ -57,20 +62,33 @@ export function backwardOf({ base, backward }: Training): Backward {
 }
 
 /**
- * Bytes of the weights and of the largest layer formed anew, in the options of `estimateMemory`; absent where the
- * weights are float32, as those of an int8 base are until they are calibrated. What does not fit is a `UserError`.
+ * How the base is going to stand, as far as graphs care, and the bytes of its weights; nothing is read. What its file
+ * or its layers do not allow is a `UserError`.
  */
-export function baseBytes(
+export function baseForm(
   { spec, store }: Pick<ChatModel, "spec" | "store">,
-  training: Training,
-  halves?: HalfBase,
-): { readonly weightBytes?: number; readonly scratchBytes?: number } {
-  if (halves !== undefined) return { weightBytes: halfBytes(spec, halves) };
-  const { base, blockSize } = training;
-  const backward = backwardOf(training);
-  if (base === "int8" || (base === "float32" && backward === "float32")) return {};
-  const { weights, scratch } = frozenBytes(spec, store, { base, backward, blockSize });
-  return { weightBytes: weights, scratchBytes: scratch };
+  config: TrainConfig,
+): { readonly model: ModelForm; readonly weightBytes: number } {
+  // A base that is trained itself is in the parameters.
+  if (config.method !== "lora") return { model: { spec }, weightBytes: 0 };
+  const halves = halvesOf(config);
+  if (halves !== undefined) return { model: halfForm(spec, halves), weightBytes: halfBytes(spec, halves) };
+  const { base, blockSize } = config.training;
+  const backward = backwardOf(config.training);
+  const held = (frozen: FrozenBase): number => frozenBytes(spec, store, frozen).weights;
+  if (base === "int8") {
+    const frozen = backward === "int8" ? {} : { frozen: int8LinearFloatBackward };
+    // As rows in 8 bits are; the factors that smooth channels weigh nothing beside them.
+    const weightBytes = held({ base: "llm-int8", backward: "float32", blockSize });
+    return { model: { spec, ...frozen }, weightBytes };
+  }
+  const frozen: FrozenBase = { base, backward, blockSize };
+  if (base === "llm-int8")
+    return { model: { spec, frozen: llmInt8Linear(new Map(), backward) }, weightBytes: held(frozen) };
+  if (base === "float32" && backward === "float32")
+    return { model: { spec }, weightBytes: 4 * parameterCount(spec) };
+  const linear = blockLinear(frozenFormats(spec, store, frozen), backward);
+  return { model: { spec, frozen: linear }, weightBytes: held(frozen) };
 }
 
 /**

@@ -26,7 +26,8 @@ export { adapterOf, preparePretraining, prepareRun, runTraining } from "./train-
 export type { Notice, PrepareRunOptions, PreparedRun, RunOptions } from "./train-run.ts";
 export { readTrainingData, splitByConversation } from "./training-data.ts";
 export type { DataSource, TrainingData } from "./training-data.ts";
-export { refuseWithoutMemory } from "./memory-check.ts";
+export { refuseWithoutMemory } from "./run-memory.ts";
+export type { MemoryChoice, MemoryLimit, MemorySettings, PlannedMemory, RunMemory } from "./run-memory.ts";
 export { examine, probeProvider } from "./doctor.ts";
 export type { DoctorOptions, Finding } from "./doctor.ts";
 export { availableMemoryBytes, glibcVersion, processor, totalMemoryBytes } from "./machine.ts";

@@ -1,15 +1,24 @@
 /** What is read off the machine, and what is advised when memory is short. */
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { UserError } from "../util/index.ts";
 import { examine } from "./doctor.ts";
 import { availableMemoryBytes, processor, totalMemoryBytes } from "./machine.ts";
-import { refuseWithoutMemory } from "./memory-check.ts";
+import {
+  type RunMemory,
+  choosableBy,
+  chooseSettings,
+  memoryMargin,
+  refuseWithoutMemory,
+} from "./run-memory.ts";
 import { fitPrompt } from "./responder.ts";
-import { tinyProject } from "./tiny-project.testing.ts";
+import { trainConfigSchema } from "./schema.ts";
 import { type PreparedRun, prepareRun } from "./train-run.ts";
+
+const quickstart = fileURLToPath(new URL("../../assets/quickstart", import.meta.url));
 
 describe("the machine", () => {
   it("has some memory free, and not more than there is", () => {
@@ -44,8 +53,16 @@ describe("a run that does not fit", () => {
   let prepared: PreparedRun;
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "attune-memory-"));
-    const config = await tinyProject(folder, 200, { training: { microTokens: 4096 } });
-    prepared = await prepareRun(config);
+    // Large enough for its steps to outweigh the program.
+    const rows = (await readFile(join(quickstart, "train.jsonl"), "utf8")).split("\n").slice(0, 200);
+    await writeFile(join(folder, "train.jsonl"), rows.join("\n"));
+    prepared = await prepareRun(
+      trainConfigSchema.parse({
+        model: join(quickstart, "model"),
+        data: join(folder, "train.jsonl"),
+        training: { microTokens: 4096, batch: 64 },
+      }),
+    );
   });
   afterAll(async () => {
     await prepared[Symbol.asyncDispose]();
@@ -53,7 +70,7 @@ describe("a run that does not fit", () => {
   });
   const advice = (bytes: number): string => {
     try {
-      refuseWithoutMemory(prepared, bytes);
+      refuseWithoutMemory(prepared, { bytes, given: false });
     } catch (error) {
       if (error instanceof UserError) return error.message;
       throw error;
@@ -63,11 +80,13 @@ describe("a run that does not fit", () => {
 
   it("is told the least costly settings that do, within the memory there is", () => {
     const { totalBytes } = prepared.plan.summary.memory;
-    expect(advice(totalBytes)).toBe("fits");
-    expect(advice(totalBytes - 1)).toMatch(/Add --set training\.microTokens=\d+ \(about/);
+    const enough = totalBytes * memoryMargin + 1;
+    expect(advice(enough)).toBe("fits");
+    expect(advice(enough - 2)).toMatch(/Add --set training\.microTokens=\d+ \(about/);
     expect(advice(1e6)).toContain("the weights alone take");
+    expect(advice(enough / 2)).not.toBe("fits");
     const settings = new Set<string>();
-    for (let bytes = totalBytes; bytes > 0; bytes -= totalBytes / 200) {
+    for (let bytes = enough; bytes > enough / 2; bytes -= enough / 40) {
       const said = /Add (.*) \(about/.exec(advice(bytes))?.[1];
       if (said !== undefined) settings.add(said);
     }
@@ -104,5 +123,61 @@ describe("a prompt that is too long", () => {
     expect(() => fitPrompt(renderer, talk, 14, "in.jsonl:3")).toThrow(
       "needs 15 tokens of prompt; the model has room for 14 (in.jsonl:3)",
     );
+  });
+});
+
+describe("settings that nobody gave", () => {
+  const bytes = (totals: Readonly<Record<string, number>>): RunMemory => ({
+    batches: () => {
+      throw new Error("not asked for");
+    },
+    predict: ({ microTokens, checkpointing }) => ({
+      ...nothing,
+      totalBytes: totals[`${microTokens} ${checkpointing}`] ?? 1e9,
+    }),
+    inFewerBits: () => undefined,
+    inFloat32: () => bytes(totals),
+    longest: 100,
+  });
+  const nothing = {
+    processBytes: 0,
+    runtimeBytes: 0,
+    weightBytes: 0,
+    stepBytes: 0,
+    evaluationBytes: 0,
+    optimizerBytes: 0,
+    batchBytes: 0,
+  };
+  const wanted = { microTokens: 700, checkpointing: "none" } as const;
+  const memory = bytes({ "700 none": 900, "384 none": 600, "700 attention": 550, "256 blocks": 300 });
+  const choose = (limit: number, microTokens = true, checkpointing = true) =>
+    chooseSettings(memory, wanted, { microTokens, checkpointing }, { bytes: limit, given: true });
+
+  it("stay as they are where they fit, with room for a wrong prediction", () => {
+    expect(choose(1000)).toMatchObject({ settings: wanted });
+    expect(choose(1000).origins.size).toBe(0);
+    expect(choose(901).settings).not.toEqual(wanted);
+  });
+
+  it("give way to smaller micro-batches, then to recomputation, with the reason", () => {
+    const smaller = choose(700);
+    expect(smaller.settings).toEqual({ microTokens: 384, checkpointing: "none" });
+    expect([...smaller.origins]).toEqual([
+      [
+        "training.microTokens",
+        "auto: micro-batches of 700 tokens with checkpointing none would take about 900 B, and the limit is 700 B",
+      ],
+    ]);
+    expect(choose(600).settings).toEqual({ microTokens: 700, checkpointing: "attention" });
+    expect(choose(400).settings).toEqual({ microTokens: 256, checkpointing: "blocks" });
+  });
+
+  it("are chosen only where nobody gave them", () => {
+    expect(choose(600, false).settings).toEqual({ microTokens: 700, checkpointing: "attention" });
+    expect(choose(400, false, false)).toMatchObject({ settings: wanted });
+    expect(choosableBy(new Map([["training.microTokens", "default"]]))).toEqual({
+      microTokens: true,
+      checkpointing: false,
+    });
   });
 });

@@ -1,27 +1,25 @@
 /** The plan of a run: everything that is known before a weight is read. What `--dry-run` prints. */
-import type { EncodingReport, FoldReport, FeedSequence } from "../data/feed/index.ts";
+import type { EncodingReport, FoldReport } from "../data/feed/index.ts";
 import type { ChatModel } from "../model/index.ts";
 import { type AdapterOptions, expectedWeights, parameterCount } from "../model/decoder/index.ts";
 import type { ParameterLayout } from "../model/nn/index.ts";
-import {
-  type AdaptedLayer,
-  type BatchSource,
-  type MemoryEstimate,
-  type MemoryOptions,
-  type TrainingBatch,
-  batchSource,
-  chunksFor,
-  estimateMemory,
-  validationBatches,
-} from "../train/index.ts";
-import { baseBytes, checkBase } from "./base-model.ts";
+import type { AdaptedLayer, BatchSource, MemoryPrediction, TrainingBatch } from "../train/index.ts";
+import { checkBase } from "./base-model.ts";
 import { encodedSets } from "./encoded-sets.ts";
-import { halvesOf } from "./numerics.ts";
+import {
+  type Choosable,
+  type MemoryChoice,
+  type MemoryLimit,
+  type PlannedMemory,
+  chooseSettings,
+  memoryLimit,
+  runMemory,
+} from "./run-memory.ts";
 import type { TrainConfig } from "./schema.ts";
 import { trainedParts } from "./trained-parts.ts";
 import type { TrainingData } from "./training-data.ts";
 
-export interface TrainPlan {
+export interface TrainPlan extends PlannedMemory {
   readonly config: TrainConfig;
   readonly layers: readonly AdaptedLayer[];
   readonly layout: ParameterLayout;
@@ -38,8 +36,6 @@ export interface TrainPlan {
   readonly evaluateEvery: number;
   readonly checkpointEvery: number;
   readonly chunks: { readonly queryChunks: number; readonly lossChunks: number };
-  /** What the memory estimate was made of, and the tokens of the whole training set. */
-  readonly sizes: MemoryOptions & { readonly allTokens: number };
   readonly summary: PlanSummary;
 }
 
@@ -51,7 +47,7 @@ export interface PlanSummary {
   readonly stepsPerEpoch: number;
   readonly training: SetSummary;
   readonly validation: SetSummary | undefined;
-  readonly memory: MemoryEstimate;
+  readonly memory: MemoryPrediction;
   /** Of the same run without mixed precision, activations in float32. */
   readonly plainMemoryBytes: number;
   /** Of one checkpoint on disk. */
@@ -63,49 +59,49 @@ export interface SetSummary {
   readonly folding: FoldReport;
 }
 
-/** Renders and folds the data, lays out the parameters, counts steps and memory. */
-export function planTraining(config: TrainConfig, model: ChatModel, data: TrainingData): TrainPlan {
+export interface PlanOptions {
+  /** Settings that may be chosen so that the run fits; none when absent. */
+  readonly choosable?: Choosable;
+  /** Absent: what `runtime.memory` says, else what is free. */
+  readonly limit?: MemoryLimit;
+  /** Resident before anything of the model is loaded; absent: what this process has now. */
+  readonly processBytes?: number;
+}
+
+/** Renders and folds the data, lays out the parameters, counts steps and memory, and chooses what fits. */
+export function planTraining(
+  config: TrainConfig,
+  model: ChatModel,
+  data: TrainingData,
+  {
+    choosable = { microTokens: false, checkpointing: false },
+    processBytes = process.memoryUsage.rss(),
+    limit = memoryLimit(config),
+  }: PlanOptions = {},
+): TrainPlan {
   const { spec, renderer } = model;
   checkBase(config, spec);
-  const halves = halvesOf(config);
   const maxLength = Math.min(config.training.maxLength ?? 1024, spec.contextLength);
   const sets = encodedSets(data, renderer, { maxLength, fold: config.training.fold });
   const { training: trainingSet, validation: validationSet } = sets;
-  const { batch, batchTokens, microTokens } = config.training;
   // NEFTune's noise is each sequence's own, by its length.
   const share = config.training.fold && config.training.neftune === 0;
-  const micro = { tokens: microTokens, share };
-  const training = batchSource(trainingSet.sequences, {
-    ...(batchTokens === undefined ? { batch } : { batch: batchTokens, unit: "tokens" }),
-    micro,
-    seed: config.seed,
-  });
-  const validation = validationBatches(validationSet?.sequences ?? [], micro);
+  const parts = trainedParts(config, spec);
+  const { microTokens, checkpointing } = config.training;
+  const memory = runMemory({ config, model, sets, parts, share, processBytes });
+  const choice = chooseSettings(memory, { microTokens, checkpointing }, choosable, limit);
+  const chosen = withSettings(config, choice.settings);
+  const { training, validation, chunks } = memory.batches(choice.settings);
   const { stepsPerEpoch } = training;
   const steps = plannedSteps(config, stepsPerEpoch);
 
-  const parts = trainedParts(config, spec);
   const { layers, layout, scale, adapter } = parts;
-  const longest = longestOf([...trainingSet.sequences, ...(validationSet?.sequences ?? [])]);
-  const supervised = mostSupervised(trainingSet.sequences, microTokens);
-  const chunks = chunksFor(longest, supervised);
   const evaluateEvery = config.evaluation.every ?? defaultInterval(config, steps, stepsPerEpoch);
   const inBase = new Set(expectedWeights(spec).map(({ name }) => name));
   const added = layout.entries.reduce((sum, { name, size }) => sum + (inBase.has(name) ? 0 : size), 0);
   const totalParameters = parameterCount(spec) + added;
-  const allTokens = sumOf(trainingSet.sequences);
-  const sizes = {
-    trainable: layout.size,
-    tokens: Math.min(Math.max(microTokens, longest), allTokens),
-    longest,
-    lossChunks: chunks.lossChunks,
-    recompute: config.training.checkpointing,
-    activations: config.training.activations,
-    ...baseBytes(model, config.training, halves),
-    allTokens,
-  };
   return {
-    config,
+    config: chosen,
     layers,
     layout,
     scale,
@@ -118,7 +114,9 @@ export function planTraining(config: TrainConfig, model: ChatModel, data: Traini
     evaluateEvery,
     checkpointEvery: config.checkpoint.every ?? evaluateEvery,
     chunks,
-    sizes,
+    memory,
+    choice,
+    limit,
     summary: {
       trainableParameters: layout.size,
       totalParameters,
@@ -130,12 +128,10 @@ export function planTraining(config: TrainConfig, model: ChatModel, data: Traini
         validationSet === undefined
           ? undefined
           : { encoding: validationSet.encoding, folding: validationSet.folding },
-      memory: estimateMemory(spec, sizes),
-      plainMemoryBytes: estimateMemory(spec, {
-        ...sizes,
-        activations: "float32",
-        ...(halves === undefined ? {} : { weightBytes: 4 * parameterCount(spec) }),
-      }).totalBytes,
+      memory: choice.prediction,
+      plainMemoryBytes: isPlain(config)
+        ? choice.prediction.totalBytes
+        : memory.inFloat32().predict(choice.settings).totalBytes,
       // Parameters and both moments in float32.
       checkpointBytes: 12 * layout.size,
     },
@@ -160,22 +156,13 @@ function defaultInterval({ method }: TrainConfig, steps: number, stepsPerEpoch: 
     : Math.max(1, Math.ceil(stepsPerEpoch / 2));
 }
 
-function longestOf(sequences: readonly FeedSequence[]): number {
-  return sequences.reduce((most, { ids }) => Math.max(most, ids.length), 0);
+function isPlain({ training }: TrainConfig): boolean {
+  return training.precision === "float32" && training.activations === "float32";
 }
 
-function sumOf(sequences: readonly FeedSequence[]): number {
-  return sequences.reduce((sum, { ids }) => sum + ids.length, 0);
-}
-
-/** A bound on the targets of a micro-batch: the densest sequence's share of its tokens, over a full micro-batch. */
-function mostSupervised(sequences: readonly FeedSequence[], microTokens: number): number {
-  let most = 0;
-  let density = 0;
-  for (const { weights } of sequences) {
-    const targets = weights.reduce((count, weight) => count + (weight > 0 ? 1 : 0), 0);
-    most = Math.max(most, targets);
-    density = Math.max(density, targets / weights.length);
-  }
-  return Math.max(most, Math.ceil(density * microTokens));
+function withSettings(
+  config: TrainConfig,
+  { microTokens, checkpointing }: MemoryChoice["settings"],
+): TrainConfig {
+  return { ...config, training: { ...config.training, microTokens, checkpointing } };
 }

@@ -129,6 +129,7 @@ export const resumeRules: { readonly [K in SettingKey]: Rule } = {
   "template.keepFirstTurns": order,
   "runtime.threads": safe,
   "runtime.provider": safe,
+  "runtime.memory": safe,
 };
 
 /** The settings that a checkpoint is good for alone. */

@@ -1,5 +1,6 @@
 /** The one description of a training configuration: type, defaults, bounds and help in one place. */
 import { z } from "zod";
+import { memorySize } from "./memory-size.ts";
 
 const share = z.number().min(0).max(1);
 const steps = z.int().min(1).max(1_000_000_000);
@@ -83,14 +84,13 @@ const checkpoint = z.strictObject({
 const runtime = z.strictObject({
   threads: z.int().min(1).max(1024).optional().describe("absent: the machine's physical cores"),
   provider: z.enum(["cpu", "cuda", "webgpu", "dml", "coreml"]).default("cpu"),
+  memory: memorySize
+    .optional()
+    .describe("most memory that the run may take, such as 3GiB; absent: what is free when it starts"),
 });
 
 /** How numbers are computed, kept and saved, and what is dropped on the way. */
 const numbers = {
-  saveAs: z
-    .enum(["float32", "bfloat16", "float16"])
-    .default("float32")
-    .describe("how a whole model is saved, by the methods full and pretrain"),
   dropout: z
     .strictObject({
       residual: z
@@ -107,6 +107,10 @@ const numbers = {
         .describe("share of attention's probabilities that is dropped"),
     })
     .prefault({}),
+  saveAs: z
+    .enum(["float32", "bfloat16", "float16"])
+    .default("float32")
+    .describe("how a whole model is saved, by the methods full and pretrain"),
   precision: z
     .enum(["float32", "fp16", "bf16"])
     .default("float32")
@@ -118,7 +122,9 @@ const numbers = {
   checkpointing: z
     .enum(["none", "attention", "blocks"])
     .default("none")
-    .describe("activations computed again in the backward pass: less memory, more time"),
+    .describe(
+      "activations computed again in the backward pass: less memory, more time; without it where memory is short",
+    ),
 };
 
 /** What fine-tuning and pre-training have in common. */
@@ -188,7 +194,12 @@ export const trainConfigSchema = z.strictObject({
         .max(16_777_216)
         .optional()
         .describe("tokens in one optimiser step, instead of `batch` replies"),
-      microTokens: z.int().min(16).max(1_048_576).default(700).describe("most tokens computed at once"),
+      microTokens: z
+        .int()
+        .min(16)
+        .max(1_048_576)
+        .default(700)
+        .describe("most tokens computed at once; without it fewer than 700 where memory is short"),
       maxLength: z
         .int()
         .min(8)

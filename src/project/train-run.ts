@@ -13,8 +13,6 @@ import {
   type RunEvent,
   scalerDefaults,
   type TensorboardLog,
-  loraPlusFactors,
-  matricesAlone,
   checkpointPath,
   pruneCheckpoints,
   saveCheckpoint,
@@ -24,17 +22,19 @@ import {
 } from "../train/index.ts";
 import { UserError, errorCode } from "../util/index.ts";
 import { loadBase } from "./base-model.ts";
+import { engineOptions } from "./engine-options.ts";
 import { saveModelFolder } from "./model-folder.ts";
 import { availableMemoryBytes } from "./machine.ts";
 import { type TrainPlan, planTraining } from "./plan.ts";
 import { startFolder } from "./pretrain-schema.ts";
 import { type Start, openStart, readStart, writeStart } from "./pretrain-start.ts";
 import { type Probe, probePrompts, replyProbe } from "./probe.ts";
-import { halvesOf, numericsOf } from "./numerics.ts";
+import { halvesOf } from "./numerics.ts";
 import { leafKeys } from "./resolve.ts";
 import { fixedSettings } from "./resume-settings.ts";
 import { existingRun, resumeRun } from "./resume.ts";
 import { lockRun } from "./run-lock.ts";
+import { choosableBy, withChosen } from "./run-memory.ts";
 import { type RunFolder, createRun, readEvents } from "./run-folder.ts";
 import type { TrainConfig } from "./schema.ts";
 import { addedRows, firstValues, trainedAdapter } from "./trained-parts.ts";
@@ -52,13 +52,19 @@ export type Notice = (message: string) => void;
 
 export interface PrepareRunOptions extends FetchOptions {
   readonly notice?: Notice;
+  /** Where each setting came from: what nobody set is chosen so that the run fits into memory. Absent: nothing is. */
+  readonly origins?: ReadonlyMap<string, string>;
+  /** The folder of the run that goes on: it keeps what was chosen for it. */
+  readonly resumed?: string;
 }
 
 /** Reads the data, opens the model (fetching it if need be) and plans; nothing is written. */
 export async function prepareRun(
-  config: TrainConfig,
-  { notice = () => {}, ...fetching }: PrepareRunOptions = {},
+  given: TrainConfig,
+  { notice = () => {}, origins, resumed, ...fetching }: PrepareRunOptions = {},
 ): Promise<PreparedRun> {
+  const config = resumed === undefined ? given : await withChosen(given, resumed, origins);
+  const choosable = resumed === undefined ? choosableBy(origins) : choosableBy();
   if (config.method === "pretrain") return preparePretraining(config, await readStart(config.model));
   const data = await readTrainingData(config.data, config.seed);
   const { separator, keepFirstTurns } = config.template;
@@ -74,7 +80,8 @@ export async function prepareRun(
       notice("the model has no chat template; ChatML is used, in training and afterwards");
     if (model.renderer.vocabularyGrew)
       notice(`the separator ${separator} is a new token: it starts as the mean of all embeddings`);
-    return { model, data, plan: planTraining(config, model, data), [Symbol.asyncDispose]: model.close };
+    const plan = planTraining(config, model, data, { choosable });
+    return { model, data, plan, [Symbol.asyncDispose]: model.close };
   } catch (error) {
     await model.close();
     throw error;
@@ -160,7 +167,6 @@ async function* trainIn(
   await using runtime = await onnxRuntime({ provider, ...(threads === undefined ? {} : { threads }) });
   const calibration = () => plan.training.batch(0).microBatches[0]!;
   const whole = plan.adapter === undefined;
-  const numerics = numericsOf(config);
   const halves = halvesOf(config);
   // A base that is trained itself is in the parameters.
   const resident = whole
@@ -170,31 +176,9 @@ async function* trainIn(
   const added = await addedRows(model, plan);
   const trained = (parameters: Float32Array): Adapter => adapterOf(prepared, parameters, added);
   await using engine = await trainingEngine(resident, initial, {
-    layout: plan.layout,
-    ...(whole ? {} : { adapter: plan.adapter! }),
-    dropout: config.lora.dropout,
-    seed: config.seed,
-    optimizer: {
-      beta1: config.optimizer.beta1,
-      beta2: config.optimizer.beta2,
-      epsilon: config.optimizer.epsilon,
-    },
+    ...engineOptions(config, plan, plan.share),
     ...plan.chunks,
     recompute: config.training.checkpointing,
-    residualDropout: config.training.dropout.residual,
-    attentionDropout: config.training.dropout.attention,
-    neftune: config.training.neftune,
-    share: plan.share,
-    ...(config.optimizer.loraPlusRatio === 1
-      ? {}
-      : {
-          rateFactors: loraPlusFactors(plan.layout.entries, plan.layout.size, config.optimizer.loraPlusRatio),
-        }),
-    ...(config.optimizer.decay === "all"
-      ? {}
-      : { decayed: matricesAlone(plan.layout.entries, plan.layout.size) }),
-    base: config.training.base === "int8" ? "int8" : "float32",
-    numerics,
   });
   await using probe = probeOf(prepared, resident, options.notice ?? (() => {}));
   const history = checkpoint === undefined ? [] : await readEvents(folder.path);
@@ -213,7 +197,7 @@ async function* trainIn(
         totalSteps: plan.steps,
         decaySteps: Math.round(config.schedule.decayShare * plan.steps),
       },
-      ...(numerics.precision === "fp16" ? { lossScaling: scalerDefaults } : {}),
+      ...(config.training.precision === "fp16" ? { lossScaling: scalerDefaults } : {}),
       evaluateEvery: plan.evaluateEvery,
       patience: config.evaluation,
       checkpointEvery: plan.checkpointEvery,
@@ -242,6 +226,7 @@ async function* trainIn(
             )
           : saveAdapter(folder.adapter, trained(parameters), adapterNotes(prepared)),
       peakBytes: async () => (await runtime.memory()).peakBytes,
+      prediction: { peakBytes: plan.summary.memory.totalBytes },
       layout: plan.layout,
       ...(probe === undefined
         ? {}
@@ -255,13 +240,13 @@ async function* trainIn(
 }
 
 function newRun(
-  { plan: { config }, data, model, beside }: PreparedRun,
+  { plan: { config, choice }, data, model, beside }: PreparedRun,
   { folder, origins }: RunOptions,
 ): Promise<RunFolder> {
   const { opened, renderer } = model;
   return createRun(folder, {
     config,
-    origins,
+    origins: new Map([...origins, ...choice.origins]),
     ...(beside === undefined ? {} : { beside }),
     data: { split: data.split, sources: data.sources },
     model: {

@@ -1,7 +1,7 @@
 /** How much memory a run will take, from its graphs and its batches, before a weight is read. */
 import { type Graph, byteCounter, optimize, symbolSizes } from "../compute/graph/index.ts";
 import { Arena, bufferEvents, evaluateNode } from "../compute/runtime/index.ts";
-import { type ModelSpec, type Sequence, flatBatch } from "../model/decoder/index.ts";
+import { type Sequence, flatBatch } from "../model/decoder/index.ts";
 import type { EngineOptions } from "./engine.ts";
 import { type ModelForm, measuringGraph, stepGraph, updateGraph } from "./step-graphs.ts";
 
@@ -22,16 +22,22 @@ export interface MemoryPrediction {
   readonly totalBytes: number;
 }
 
-export interface MemoryQuestion {
+export interface MemoryOptions {
   readonly model: ModelForm;
-  readonly options: Omit<EngineOptions, "seed">;
+  /** But for what is varied. */
+  readonly options: Omit<EngineOptions, "seed" | keyof MemoryQuestion>;
   readonly processBytes: number;
   /** All weights as they are held. */
   readonly weightBytes: number;
-  /** Micro-batches among which the largest are. */
-  readonly training: readonly (readonly Sequence[])[];
-  readonly validation: readonly (readonly Sequence[])[];
 }
+
+export interface MemoryQuestion extends Pick<EngineOptions, "recompute" | "queryChunks" | "lossChunks"> {
+  /** Micro-batches among which the largest are. */
+  readonly training: MicroBatches;
+  readonly validation: MicroBatches;
+}
+
+type MicroBatches = readonly (readonly Sequence[])[];
 
 /** onnxruntime's library and its thread; a session and what building its graph leaves, a node. Measured, see dev/LOG.md. */
 const runtimeBase = 60e6;
@@ -39,31 +45,50 @@ const bytesANode = 14e3;
 /** A batch is laid out, copied for the runtime's thread, and the one before it is still to be collected. */
 const batchCopies = 3;
 
-export function predictMemory(question: MemoryQuestion): MemoryPrediction {
-  const { model, options, processBytes, weightBytes } = question;
-  const step = optimize(stepGraph(model, options), evaluateNode);
-  const training = passBytes(step, model.spec, options, question.training);
-  const measuring =
-    question.validation.length === 0 ? undefined : optimize(measuringGraph(model, options), evaluateNode);
-  const validation =
-    measuring === undefined ? undefined : passBytes(measuring, model.spec, options, question.validation);
-  const update = optimize(updateGraph(options), evaluateNode);
-  const vector = 4 * options.layout.size;
-  const arena = new Arena();
-  arena.run(bufferEvents(update, symbolSizes(update, vectors(update, options.layout.size))));
-  // Parameters, moments, gradient and the zeros it begins with; the three new vectors until the old ones are let go.
-  const optimizerBytes = 8 * vector + arena.residentBytes;
-  const nodes = step.nodes.length + (measuring?.nodes.length ?? 0);
-  const parts = {
-    processBytes,
-    runtimeBytes: runtimeBase + bytesANode * nodes,
-    weightBytes,
-    stepBytes: training.arenaBytes,
-    evaluationBytes: validation?.arenaBytes ?? 0,
-    optimizerBytes,
-    batchBytes: batchCopies * Math.max(training.fedBytes, validation?.fedBytes ?? 0),
+/** Answers for different micro-batches and recomputation; a graph is built once. */
+export function memoryPredictor({
+  model,
+  options,
+  processBytes,
+  weightBytes,
+}: MemoryOptions): (question: MemoryQuestion) => MemoryPrediction {
+  const { layout } = options;
+  const graphs = new Map<string, Graph>();
+  const graphOf = (name: "step" | "measuring", wanted: MemoryQuestion): Graph => {
+    const { recompute, queryChunks, lossChunks } = wanted;
+    const key = [name, name === "step" ? recompute : "", queryChunks, lossChunks].join(" ");
+    let graph = graphs.get(key);
+    if (graph === undefined) {
+      const build = name === "step" ? stepGraph : measuringGraph;
+      graph = optimize(build(model, { ...options, recompute, queryChunks, lossChunks }), evaluateNode);
+      graphs.set(key, graph);
+    }
+    return graph;
   };
-  return { ...parts, totalBytes: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) };
+  const update = optimize(updateGraph(options), evaluateNode);
+  const updateArena = new Arena();
+  updateArena.run(bufferEvents(update, symbolSizes(update, vectors(update, layout.size))));
+  // Parameters, moments, gradient and the zeros it begins with; the three new vectors until the old ones are let go.
+  const optimizerBytes = 8 * 4 * layout.size + updateArena.residentBytes;
+  return (question) => {
+    const step = graphOf("step", question);
+    const training = passBytes(step, model, question, question.training, options.share);
+    const measuring = question.validation.length === 0 ? undefined : graphOf("measuring", question);
+    const validation =
+      measuring === undefined
+        ? { arenaBytes: 0, fedBytes: 0 }
+        : passBytes(measuring, model, question, question.validation, options.share);
+    const parts = {
+      processBytes,
+      runtimeBytes: runtimeBase + bytesANode * (step.nodes.length + (measuring?.nodes.length ?? 0)),
+      weightBytes,
+      stepBytes: training.arenaBytes,
+      evaluationBytes: validation.arenaBytes,
+      optimizerBytes,
+      batchBytes: batchCopies * Math.max(training.fedBytes, validation.fedBytes),
+    };
+    return { ...parts, totalBytes: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) };
+  };
 }
 
 /** The one symbol of AdamW's graph is the number of parameters. */
@@ -79,14 +104,16 @@ function vectors(graph: Graph, count: number): Record<string, { readonly shape: 
 /** The arena after the largest micro-batches, and the bytes that are fed for one of them. */
 function passBytes(
   graph: Graph,
-  spec: ModelSpec,
-  options: MemoryQuestion["options"],
-  microBatches: MemoryQuestion["training"],
+  { spec }: ModelForm,
+  { queryChunks, lossChunks }: MemoryQuestion,
+  microBatches: MicroBatches,
+  share: boolean | undefined,
 ): { readonly arenaBytes: number; readonly fedBytes: number } {
+  const layout = { queryChunks, lossChunks, ...(share === undefined ? {} : { share }) };
   const arena = new Arena();
   let fedBytes = 0;
   for (const sequences of largest(microBatches)) {
-    const { feeds, longest } = flatBatch(sequences, spec, options);
+    const { feeds, longest } = flatBatch(sequences, spec, layout);
     // The rotary tables are as long as it takes.
     const sizes = new Map([...symbolSizes(graph, feeds), ["P", longest]]);
     arena.run(bufferEvents(graph, sizes));
@@ -120,7 +147,7 @@ function longestOf(sequences: readonly Sequence[]): number {
 }
 
 /** The largest by each measure, the one that most likely needs least first, as memory grows in a run. */
-function largest(microBatches: MemoryQuestion["training"]): readonly (readonly Sequence[])[] {
+function largest(microBatches: MicroBatches): readonly (readonly Sequence[])[] {
   const found = measures.map((measure) =>
     microBatches
       .map((sequences) => ({ sequences, size: measure(sequences) }))

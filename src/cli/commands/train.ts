@@ -30,6 +30,7 @@ interface TrainFlags {
   readonly fromFinding?: string;
   readonly resume?: boolean | string;
   readonly fold: boolean;
+  readonly memory?: string;
   readonly memoryCheck: boolean;
   readonly dryRun?: boolean;
   readonly json?: boolean;
@@ -54,6 +55,7 @@ export function trainCommand(): Command {
     )
     .option("--resume [run]", "go on with a run from its last checkpoint")
     .option("--no-fold", "read the rows of one conversation one by one: slower, the same gradient")
+    .option("--memory <amount>", "most memory that the run may take, such as 3GiB; default: what is free")
     .option("--no-memory-check", "start even if the estimate does not fit into free memory")
     .option("--dry-run", "print the plan and stop")
     .option("--json", "print events as JSON lines; the last is the result")
@@ -99,6 +101,7 @@ function settings(
       data: flags.data,
       out: flags.out,
       "training.fold": flags.fold ? undefined : false,
+      "runtime.memory": flags.memory,
     },
     ...(finding === undefined ? {} : { finding }),
     set: flags.set,

@@ -43,22 +43,31 @@ export async function loadHalfModel(
 ): Promise<ResidentModel> {
   const weights = new Map<string, Awaited<ReturnType<Runtime["upload"]>>>();
   const paths = linearPaths(spec);
-  const exact = new Set<string>();
+  const { exact } = halfForm(spec, { half, products, plain });
   const compact = half === "float16" && !plain;
   const expected = expectedWeights(spec);
   for (const { name } of expected) {
     const isLinear = paths.has(name.replace(/\.weight$/, "")) && name.endsWith(".weight");
     let content: Tensor = await store.read(name);
     if (isLinear && compact) content = tensor("float16", content.shape, toHalf(name, content.data));
-    else if (isLinear || name === tableName(spec)) {
+    else if (exact.has(name))
       content = float32(content.shape, roundedTo(half, name, content.data as Float32Array));
-      exact.add(name);
-    }
     weights.set(name, await runtime.upload(content, { transfer: true }));
     onWeight?.(weights.size, expected.length);
   }
-  const model = residentModel(runtime, spec, weights, compact ? halfLinear(products) : undefined);
-  return { ...model, exact };
+  const { frozen } = halfForm(spec, { half, products, plain });
+  return { ...residentModel(runtime, spec, weights, frozen), exact };
+}
+
+/** What graphs over such a model need to know of it. */
+export function halfForm(
+  spec: ModelSpec,
+  { half, products, plain = false }: HalfBase,
+): Pick<ResidentModel, "spec" | "frozen"> & { readonly exact: ReadonlySet<string> } {
+  const compact = half === "float16" && !plain;
+  const layers = compact ? [] : [...linearPaths(spec)].map((path) => `${path}.weight`);
+  const exact = new Set([...layers, tableName(spec)]);
+  return { spec, exact, ...(compact ? { frozen: halfLinear(products) } : {}) };
 }
 
 /** Bytes of the weights as `loadHalfModel` holds them. */

@@ -7,7 +7,7 @@ export { tokenTree } from "./token-tree.ts";
 export type { FlatBatch, Sequence } from "./flat-batch.ts";
 export { frozenBytes, frozenFormats, linearPaths, loadFrozenModel } from "./frozen-base.ts";
 export type { FrozenBase, FrozenBytes } from "./frozen-base.ts";
-export { halfBytes, loadHalfModel } from "./half-base.ts";
+export { halfBytes, halfForm, loadHalfModel } from "./half-base.ts";
 export type { HalfBase } from "./half-base.ts";
 export { loadLlmInt8Model } from "./llm-int8.ts";
 export type { LlmInt8Options } from "./llm-int8.ts";

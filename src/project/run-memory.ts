@@ -1,0 +1,375 @@
+/** Micro-batches and recomputation so that a run fits into memory; where nothing does, the nearest settings that would. */
+import type { FeedSequence } from "../data/feed/index.ts";
+import type { ChatModel } from "../model/index.ts";
+import type { Recompute } from "../model/decoder/index.ts";
+import {
+  type BatchSource,
+  type MemoryPrediction,
+  type TrainingBatch,
+  batchSource,
+  chunksFor,
+  memoryPredictor,
+  validationBatches,
+} from "../train/index.ts";
+import { UserError, formatBytes } from "../util/index.ts";
+import { baseForm, checkBase } from "./base-model.ts";
+import type { EncodedSets } from "./encoded-sets.ts";
+import { engineOptions } from "./engine-options.ts";
+import { availableMemoryBytes } from "./machine.ts";
+import { bytesOf } from "./memory-size.ts";
+import { resolveConfig } from "./resolve.ts";
+import { runConfigPath } from "./run-folder.ts";
+import { type TrainConfig, trainConfigSchema } from "./schema.ts";
+import type { TrainedParts } from "./trained-parts.ts";
+
+/** Settings that decide how much memory a run takes, from the least costly change on. */
+export interface MemorySettings {
+  readonly microTokens: number;
+  readonly checkpointing: Recompute;
+}
+
+/** Longest row in tokens, for advice alone: nothing is shortened unless a user asks for it. */
+type Shortened = MemorySettings & { readonly maxLength?: number };
+
+export interface RunBatches {
+  readonly training: BatchSource;
+  readonly validation: readonly TrainingBatch[];
+  readonly chunks: { readonly queryChunks: number; readonly lossChunks: number };
+}
+
+/** A prediction may be wrong by so much; what fits, fits with it. */
+export const memoryMargin = 1.05;
+
+/** Micro-batches from the best size on, which is the default; below 256 tokens the products lose speed. */
+const microSizes = [700, 512, 384, 256] as const;
+const smallSizes = [128, 64] as const;
+const checkpointings: readonly Recompute[] = ["none", "attention", "blocks"];
+const rowLengths = [768, 512, 384, 256, 128] as const;
+/** Steps whose micro-batches are looked at for the largest. */
+const stepsSearched = 200;
+
+export interface RunMemory {
+  /** How the sets are cut under these settings. */
+  readonly batches: (settings: MemorySettings) => RunBatches;
+  readonly predict: (settings: Shortened) => MemoryPrediction;
+  /** The same run with its base in NF4, and what else is to be set with it; absent where there is none. */
+  readonly inFewerBits: () => (RunMemory & { readonly alsoSet: readonly string[] }) | undefined;
+  /** The same run without mixed precision, activations in float32. */
+  readonly inFloat32: () => RunMemory;
+  readonly longest: number;
+}
+
+export interface RunMemoryOptions {
+  readonly config: TrainConfig;
+  readonly model: Pick<ChatModel, "spec" | "store">;
+  readonly sets: EncodedSets;
+  readonly parts: TrainedParts;
+  readonly share: boolean;
+  /** Resident before anything of the model is loaded. */
+  readonly processBytes: number;
+}
+
+export function runMemory(options: RunMemoryOptions): RunMemory {
+  const { config, model, sets, parts, share, processBytes } = options;
+  const training = sets.training.sequences;
+  const validation = sets.validation?.sequences ?? [];
+  const longest = longestOf(training, longestOf(validation));
+  let predictor: ReturnType<typeof memoryPredictor> | undefined;
+  const known = new Map<string, MemoryPrediction>();
+  const predict = ({ checkpointing, ...settings }: Shortened): MemoryPrediction => {
+    const key = JSON.stringify([checkpointing, settings.microTokens, settings.maxLength ?? longest]);
+    let found = known.get(key);
+    if (found === undefined) {
+      const form = baseForm(model, config);
+      predictor ??= memoryPredictor({
+        ...form,
+        options: engineOptions(config, parts, share),
+        processBytes,
+      });
+      const cut = batchesOf(config, shortened(sets, settings.maxLength), settings.microTokens, share);
+      const steps = Math.min(cut.training.stepsPerEpoch, stepsSearched);
+      found = predictor({
+        recompute: checkpointing,
+        ...cut.chunks,
+        training: Array.from({ length: steps }, (_, step) => cut.training.batch(step).microBatches).flat(),
+        validation: cut.validation.flatMap(({ microBatches }) => microBatches),
+      });
+      known.set(key, found);
+    }
+    return found;
+  };
+  return {
+    batches: ({ microTokens }) => batchesOf(config, shortened(sets), microTokens, share),
+    predict,
+    inFewerBits: once(() => {
+      const { base } = config.training;
+      if (base !== "float32" || config.method !== "lora") return undefined;
+      const smaller: TrainConfig = {
+        ...config,
+        training: { ...config.training, base: "nf4", precision: "float32" },
+      };
+      try {
+        checkBase(smaller, model.spec);
+        baseForm(model, smaller);
+        const exact = config.training.precision === "float32" ? [] : ["training.precision=float32"];
+        return { ...runMemory({ ...options, config: smaller }), alsoSet: exact };
+      } catch (error) {
+        // A model whose layers are no whole blocks, or a method that reads the base itself.
+        if (error instanceof UserError) return undefined;
+        throw error;
+      }
+    }),
+    inFloat32: () =>
+      runMemory({
+        ...options,
+        config: {
+          ...config,
+          training: { ...config.training, precision: "float32", activations: "float32" },
+        },
+      }),
+    longest,
+  };
+}
+
+/** Predictions of other settings are remembered with what makes them. */
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => (made ??= { value: make() }).value;
+}
+
+function batchesOf(
+  { training: { batch, batchTokens }, seed }: TrainConfig,
+  { training, validation }: { training: Sequences; validation?: Sequences },
+  microTokens: number,
+  share: boolean,
+): RunBatches {
+  const micro = { tokens: microTokens, share };
+  const measured = validation ?? [];
+  const longest = longestOf(training, longestOf(measured));
+  return {
+    training: batchSource(training, {
+      ...(batchTokens === undefined ? { batch } : { batch: batchTokens, unit: "tokens" }),
+      micro,
+      seed,
+    }),
+    validation: validationBatches(measured, micro),
+    chunks: chunksFor(longest, mostSupervised(training, microTokens)),
+  };
+}
+
+/** Bytes that the process may have resident: as `runtime.memory` says, else what it has and what is free. */
+export interface MemoryLimit {
+  readonly bytes: number;
+  readonly given: boolean;
+}
+
+export function memoryLimit(config: Pick<TrainConfig, "runtime">): MemoryLimit {
+  const { memory } = config.runtime;
+  return memory === undefined
+    ? { bytes: process.memoryUsage.rss() + availableMemoryBytes(), given: false }
+    : { bytes: bytesOf(memory), given: true };
+}
+
+export interface MemoryChoice {
+  readonly settings: MemorySettings;
+  readonly prediction: MemoryPrediction;
+  /** Why it is not the settings that a run has without a limit; absent where it is. */
+  readonly reason?: string;
+  /** Of the settings that were chosen, by dotted key. */
+  readonly origins: ReadonlyMap<string, string>;
+}
+
+/** What a plan says of memory. */
+export interface PlannedMemory {
+  readonly memory: RunMemory;
+  readonly choice: MemoryChoice;
+  readonly limit: MemoryLimit;
+}
+
+/** Settings that may be chosen: nobody set them. */
+export interface Choosable {
+  readonly microTokens: boolean;
+  readonly checkpointing: boolean;
+}
+
+const automaticSettings = ["microTokens", "checkpointing"] as const;
+
+/** Those whose value nobody gave. */
+export function choosableBy(origins: ReadonlyMap<string, string> = new Map()): Choosable {
+  const isDefault = (name: string): boolean => origins.get(`training.${name}`) === "default";
+  return { microTokens: isDefault("microTokens"), checkpointing: isDefault("checkpointing") };
+}
+
+/** `config` with what was chosen for the run in `folder`, where nobody says otherwise now. */
+export async function withChosen(
+  config: TrainConfig,
+  folder: string,
+  origins?: ReadonlyMap<string, string>,
+): Promise<TrainConfig> {
+  const choosable = choosableBy(origins);
+  if (!choosable.microTokens && !choosable.checkpointing) return config;
+  const { config: began } = await resolveConfig(trainConfigSchema, { file: runConfigPath(folder) });
+  const training = { ...config.training };
+  if (choosable.microTokens) training.microTokens = began.training.microTokens;
+  if (choosable.checkpointing) training.checkpointing = began.training.checkpointing;
+  return { ...config, training };
+}
+
+/**
+ * The first settings that fit, from the fastest on: smaller micro-batches cost little, recomputing up to a third more
+ * time. Where none fits, the most frugal ones.
+ */
+export function chooseSettings(
+  memory: RunMemory,
+  wanted: MemorySettings,
+  choosable: Choosable,
+  limit: MemoryLimit,
+): MemoryChoice {
+  const first = memory.predict(wanted);
+  const asWanted = { settings: wanted, prediction: first, origins: new Map<string, string>() };
+  if (fits(first, limit)) return asWanted;
+  const others = candidates(memory, wanted, choosable).slice(1);
+  if (others.length === 0) return asWanted;
+  const settings = others.find((one) => fits(memory.predict(one), limit)) ?? others.at(-1)!;
+  const prediction = memory.predict(settings);
+  const origin = limit.given ? "the limit is" : "free are";
+  const reason = `${settingsText(wanted)} would take about ${formatBytes(first.totalBytes)}, and ${origin} ${formatBytes(limit.bytes)}`;
+  const changed = automaticSettings.filter((name) => settings[name] !== wanted[name]);
+  const origins = new Map(changed.map((name) => [`training.${name}`, `auto: ${reason}`]));
+  return { settings, prediction, reason, origins };
+}
+
+function settingsText({ microTokens, checkpointing }: MemorySettings): string {
+  return `micro-batches of ${microTokens} tokens with checkpointing ${checkpointing}`;
+}
+
+function fits({ totalBytes }: MemoryPrediction, { bytes }: MemoryLimit): boolean {
+  return totalBytes * memoryMargin <= bytes;
+}
+
+/** From the fastest on, the wanted ones first. */
+function candidates(
+  { longest }: Pick<RunMemory, "longest">,
+  wanted: MemorySettings,
+  choosable: Choosable,
+): readonly MemorySettings[] {
+  const smaller = (sizes: readonly number[]): readonly number[] => {
+    if (!choosable.microTokens) return [];
+    const below = sizes.filter((size) => size < wanted.microTokens);
+    // The longest row goes alone: once it is the largest micro-batch, smaller ones gain nothing.
+    const useful = below.findIndex((size) => size <= longest);
+    return useful < 0 ? below : below.slice(0, useful + 1);
+  };
+  const from = checkpointings.indexOf(wanted.checkpointing);
+  const modes = choosable.checkpointing ? checkpointings.slice(from) : [wanted.checkpointing];
+  const fast = modes.flatMap((checkpointing) =>
+    [wanted.microTokens, ...smaller(microSizes)].map((microTokens) => ({ microTokens, checkpointing })),
+  );
+  const small = smaller([...microSizes, ...smallSizes]).filter((size) => size < microSizes.at(-1)!);
+  return [...fast, ...small.map((microTokens) => ({ microTokens, checkpointing: modes.at(-1)! }))];
+}
+
+interface Advice {
+  /** As `key=value`. */
+  readonly settings: readonly string[];
+  readonly bytes: number;
+}
+
+/** Throws a `UserError` that names the nearest settings that fit: those that change no data first. */
+export function refuseWithoutMemory(
+  { plan: { memory, choice, limit: planned } }: { readonly plan: PlannedMemory },
+  limit: MemoryLimit = planned,
+): void {
+  const { settings, prediction } = choice;
+  if (fits(prediction, limit)) return;
+  const room = limit.given
+    ? `runtime.memory allows ${formatBytes(limit.bytes)}`
+    : `${formatBytes(limit.bytes)} are free`;
+  const problem = `training needs about ${formatBytes(prediction.totalBytes)} of memory; ${room}`;
+  const other = limit.given ? "raise runtime.memory" : "close other programs";
+  const found = nearestFit(memory, settings, limit);
+  if (found === undefined) {
+    const { weightBytes, processBytes, runtimeBytes } = prediction;
+    throw new UserError(
+      `${problem} (the weights alone take ${formatBytes(weightBytes)}, the program itself ${formatBytes(processBytes + runtimeBytes)})`,
+      { next: `Take a smaller model or a machine with more memory, or ${other}.` },
+    );
+  }
+  throw new UserError(problem, {
+    next: `Add ${found.settings.map((setting) => `--set ${setting}`).join(" ")} (about ${formatBytes(found.bytes)}), or ${other}.`,
+  });
+}
+
+function nearestFit(memory: RunMemory, current: MemorySettings, limit: MemoryLimit): Advice | undefined {
+  const all = { microTokens: true, checkpointing: true };
+  const fewerBits = memory.inFewerBits();
+  const bases = [
+    { memory, settings: [] as readonly string[] },
+    ...(fewerBits === undefined
+      ? []
+      : [{ memory: fewerBits, settings: ["training.base=nf4", ...fewerBits.alsoSet] }]),
+  ];
+  const lengths = [undefined, ...rowLengths.filter((length) => length < memory.longest)];
+  for (const maxLength of lengths) {
+    for (const base of bases) {
+      const longest = maxLength ?? memory.longest;
+      for (const settings of candidates({ longest }, current, all)) {
+        const prediction = base.memory.predict({
+          ...settings,
+          ...(maxLength === undefined ? {} : { maxLength }),
+        });
+        if (!fits(prediction, limit)) continue;
+        const { microTokens, checkpointing } = settings;
+        return {
+          settings: [
+            ...base.settings,
+            ...(microTokens === current.microTokens ? [] : [`training.microTokens=${microTokens}`]),
+            ...(checkpointing === current.checkpointing ? [] : [`training.checkpointing=${checkpointing}`]),
+            ...(maxLength === undefined ? [] : [`training.maxLength=${maxLength}`]),
+          ],
+          bytes: prediction.totalBytes,
+        };
+      }
+    }
+  }
+  return undefined;
+}
+
+type Sequences = readonly FeedSequence[];
+
+function longestOf(sequences: Sequences, least = 0): number {
+  return sequences.reduce((most, { ids }) => Math.max(most, ids.length), least);
+}
+
+/** What the sets were if no row were longer: cut at the end, which for sizes is as good as any cut. */
+function shortened(
+  { training, validation }: EncodedSets,
+  maxLength = Number.POSITIVE_INFINITY,
+): { readonly training: Sequences; readonly validation?: Sequences } {
+  const cut = (sequences: Sequences): Sequences =>
+    sequences.map((sequence) =>
+      sequence.ids.length <= maxLength
+        ? sequence
+        : {
+            ...sequence,
+            ids: sequence.ids.slice(0, maxLength),
+            weights: sequence.weights.slice(0, maxLength),
+          },
+    );
+  return {
+    training: cut(training.sequences),
+    ...(validation === undefined ? {} : { validation: cut(validation.sequences) }),
+  };
+}
+
+/** A bound on the targets of a micro-batch: the densest sequence's share of its tokens, over a full micro-batch. */
+function mostSupervised(sequences: Sequences, microTokens: number): number {
+  let most = 0;
+  let density = 0;
+  for (const { weights } of sequences) {
+    const targets = weights.reduce((count, weight) => count + (weight > 0 ? 1 : 0), 0);
+    most = Math.max(most, targets);
+    density = Math.max(density, targets / weights.length);
+  }
+  return Math.max(most, Math.ceil(density * microTokens));
+}
