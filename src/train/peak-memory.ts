@@ -41,7 +41,7 @@ type MicroBatches = readonly (readonly Sequence[])[];
 
 /** onnxruntime's library and its thread; a session and what building its graph leaves, a node. Measured, see dev/LOG.md. */
 const runtimeBase = 60e6;
-const bytesANode = 14e3;
+const bytesANode = 7e3;
 /** A batch is laid out, copied for the runtime's thread, and the one before it is still to be collected. */
 const batchCopies = 3;
 
