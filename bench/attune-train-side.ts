@@ -1,4 +1,5 @@
 /** Attune's side of bench/train-step.ts: one step of the training engine a turn. */
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { GraphBuilder, optimize } from "../src/compute/graph/index.ts";
@@ -26,6 +27,7 @@ import { type Row, readBatches } from "./workload.ts";
 const { values } = parseArgs({
   options: {
     work: { type: "string", default: "" },
+    batches: { type: "string", default: "batches.json" },
     threads: { type: "string", default: "1" },
     rank: { type: "string", default: "16" },
     alpha: { type: "string", default: "32" },
@@ -41,7 +43,7 @@ async function main(): Promise<void> {
   const rank = Number(values.rank);
   const dropout = Number(values.dropout);
   const microTokens = Number(values["micro-tokens"]);
-  const batches = await readBatches(values.work);
+  const batches = await readBatches(values.work, values.batches);
   const modelFolder = join(values.work, "model");
   const configPath = join(modelFolder, "config.json");
   const spec = specFromConfig(
@@ -104,6 +106,16 @@ async function main(): Promise<void> {
     return { seconds: (performance.now() - began) / 1000, loss, gradientNorm, tokens };
   }
 
+  /** Writes the gradient [N] of the summed losses of these batches as little-endian float32, in the adapter's order. */
+  async function gradient(name: string, file: string): Promise<Record<string, number>> {
+    let loss = 0;
+    for (const rows of (await readBatches(values.work, name)).training)
+      for (const part of planOf(rows, microTokens).parts) loss += await engine.accumulate(part, 1, draws++);
+    await writeFile(file, new Uint8Array((await engine.gradient()).buffer));
+    await engine.restore(await engine.state());
+    return { loss };
+  }
+
   async function validate(): Promise<Record<string, number>> {
     let [sum, weight] = [0, 0];
     for (const rows of batches.validation) {
@@ -144,6 +156,8 @@ async function main(): Promise<void> {
         return step(Number(request["step"]));
       case "validate":
         return validate();
+      case "gradient":
+        return gradient(String(request["batches"]), String(request["file"]));
       case "ceiling":
         return ceiling(Number(request["from"]));
       case "peak":

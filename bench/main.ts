@@ -4,6 +4,7 @@ import { UserError } from "../src/util/index.ts";
 import { curveCommand } from "./curve.ts";
 import { decodeCommand } from "./decode.ts";
 import { evaluateBatchingCommand } from "./evaluate-batching.ts";
+import { foldCommand } from "./fold.ts";
 import { memoryCommand } from "./memory.ts";
 import { modesCommand } from "./modes.ts";
 import { sevenBCommand } from "./seven-b.ts";
@@ -16,6 +17,7 @@ const program = new Command("bench")
   .addCommand(trainStepCommand())
   .addCommand(curveCommand())
   .addCommand(decodeCommand())
+  .addCommand(foldCommand())
   .addCommand(memoryCommand())
   .addCommand(modesCommand())
   .addCommand(sevenBCommand())

@@ -3,8 +3,9 @@ import { availableParallelism } from "node:os";
 import { basename, join } from "node:path";
 import { Command } from "commander";
 import { UserError, formatBytes } from "../src/util/index.ts";
-import { loadAverage, median, processorName, tcmalloc } from "./machine.ts";
+import { loadAverage, median, processorName } from "./machine.ts";
 import { drawLosses } from "./loss-picture.ts";
+import { type SharedOptions, attuneSide, peerSide, peers } from "./sides.ts";
 import { type Side, type SideOptions, startSide } from "./turns.ts";
 import { type Workload, prepareWorkload } from "./workload.ts";
 
@@ -32,20 +33,6 @@ interface Flags {
   readonly picture?: string;
   readonly json?: boolean;
 }
-
-/** Ways to run the peer. `best` is what shared experience found fastest that is still float32. */
-const peers: Readonly<Record<string, { readonly args: readonly string[]; readonly tuned: boolean }>> = {
-  installed: { args: ["--attention", "sdpa", "--precision", "highest", "--head", "all"], tuned: false },
-  best: { args: ["--attention", "eager"], tuned: true },
-  "best-whole-head": { args: ["--attention", "eager", "--head", "all"], tuned: true },
-  compiled: { args: ["--attention", "eager", "--head", "all", "--compile"], tuned: true },
-  nf4: { args: ["--attention", "eager", "--dtype", "nf4"], tuned: true },
-  bf16: { args: ["--attention", "eager", "--dtype", "bfloat16"], tuned: true },
-  "bf16-compiled": {
-    args: ["--attention", "eager", "--dtype", "bfloat16", "--head", "all", "--compile"],
-    tuned: true,
-  },
-};
 
 const repository = join(import.meta.dirname, "..");
 
@@ -136,60 +123,20 @@ async function trainStep(flags: Flags): Promise<void> {
 }
 
 function sidesOf(flags: Flags, folder: string, threads: number): SideOptions[] {
-  const shared = [
-    "--threads",
-    String(threads),
-    "--rank",
-    flags.rank,
-    "--alpha",
-    flags.alpha,
-    "--targets",
-    flags.targets,
-    "--dropout",
-    flags.dropout,
-  ];
-  const own = flags.base.split(",").map((base): SideOptions => ({
-    name: base === "float32" ? "attune" : `attune ${base}`,
-    command: process.execPath,
-    args: [
-      "--import",
-      "tsx",
-      join(import.meta.dirname, "attune-train-side.ts"),
-      "--work",
-      folder,
-      "--micro-tokens",
-      flags.microTokens,
-      "--base",
-      base,
-      ...shared,
-    ],
-    cwd: repository,
-  }));
+  const shared: SharedOptions = {
+    work: folder,
+    threads,
+    rank: flags.rank,
+    alpha: flags.alpha,
+    targets: flags.targets,
+    dropout: flags.dropout,
+  };
+  const own = flags.base
+    .split(",")
+    .map((base) => attuneSide(shared, { base, microTokens: flags.microTokens }));
   const { peerPython } = flags;
   if (peerPython === undefined) return own;
-  const allocator = tcmalloc();
-  const preload = allocator === undefined ? {} : { LD_PRELOAD: allocator };
-  return [
-    ...own,
-    ...flags.peer.split(",").map((name): SideOptions => {
-      const peer = peers[name];
-      if (peer === undefined)
-        throw new UserError(`--peer ${name} is not known`, {
-          next: `There are ${Object.keys(peers).join(", ")}.`,
-        });
-      return {
-        name: `peft ${name}${peer.tuned && allocator === undefined ? " (no tcmalloc)" : ""}`,
-        command: peerPython,
-        args: [join(import.meta.dirname, "peer", "train_step.py"), folder, ...shared, ...peer.args],
-        env: {
-          OMP_NUM_THREADS: String(threads),
-          HF_HUB_OFFLINE: "1",
-          TRANSFORMERS_VERBOSITY: "error",
-          ...(peer.tuned ? preload : {}),
-        },
-      };
-    }),
-  ];
+  return [...own, ...flags.peer.split(",").map((name) => peerSide(shared, peerPython, name))];
 }
 
 /** A step of each side after another, so that whatever else the machine does falls on all alike. */

@@ -192,6 +192,11 @@ function lastText(context: unknown): string {
   return typeof last === "object" && last !== null && "content" in last ? String(last.content) : "";
 }
 
+export function rowOf({ ids, weights }: Sequence): Row {
+  const targets = Array.from(weights).flatMap((weight, t) => (weight > 0 ? [t] : []));
+  return { ids: Array.from(ids), targets };
+}
+
 /** Rows as a run without folding reads them; 40 held-out ones to validate on. */
 async function dataBatches(
   { file, batch, maxLength }: NonNullable<WorkloadOptions["data"]>,
@@ -206,17 +211,15 @@ async function dataBatches(
     }),
   );
   const { training, validation: held } = prepared.plan;
-  const row = ({ ids, weights }: Sequence): Row => ({
-    ids: Array.from(ids),
-    targets: Array.from(weights).flatMap((weight, t) => (weight > 0 ? [t] : [])),
-  });
-  const rows = (held[0]?.microBatches ?? []).flat().map(row);
+  const rows = (held[0]?.microBatches ?? []).flat().map(rowOf);
   // Of all lengths: they come sorted.
   const every = Math.max(1, Math.floor(rows.length / 40));
   const sample = rows.filter((_, i) => i % every === 0).slice(0, 40);
   return {
     kind: "curve",
-    training: Array.from({ length: batches }, (_, step) => training.batch(step).microBatches.flat().map(row)),
+    training: Array.from({ length: batches }, (_, step) =>
+      training.batch(step).microBatches.flat().map(rowOf),
+    ),
     validation: validation
       ? Array.from({ length: Math.ceil(sample.length / 10) }, (_, i) => sample.slice(10 * i, 10 * i + 10))
       : [],
@@ -254,6 +257,6 @@ function rowsOf(ids: IntegerArray, labels: IntegerArray, mask: IntegerArray): Ro
   });
 }
 
-export async function readBatches(folder: string): Promise<Batches> {
-  return JSON.parse(await readFile(join(folder, "batches.json"), "utf8")) as Batches;
+export async function readBatches(folder: string, name = "batches.json"): Promise<Batches> {
+  return JSON.parse(await readFile(join(folder, name), "utf8")) as Batches;
 }

@@ -13,6 +13,7 @@ import warnings
 warnings.filterwarnings("ignore")
 parser = argparse.ArgumentParser()
 parser.add_argument("work")
+parser.add_argument("--batches", default="batches.json")
 parser.add_argument("--threads", type=int, required=True)
 parser.add_argument("--rank", type=int, required=True)
 parser.add_argument("--alpha", type=float, required=True)
@@ -55,7 +56,7 @@ model.train()
 parameters = [p for p in model.parameters() if p.requires_grad]
 optimizer = torch.optim.AdamW(parameters, lr=a.learning_rate, weight_decay=0.01)
 forward = torch.compile(model) if a.compile else model
-batches = json.load(open(os.path.join(a.work, "batches.json")))
+batches = json.load(open(os.path.join(a.work, a.batches)))
 
 
 def tensors(rows):
@@ -118,6 +119,23 @@ def step(index):
     return {"seconds": time.perf_counter() - began, "loss": loss, "gradientNorm": float(norm), "tokens": int(batch[2].sum())}
 
 
+def gradient(name, file):
+    """Writes the gradient of the summed losses of these batches as little-endian float32, in the adapter file's order."""
+    optimizer.zero_grad(set_to_none=True)
+    loss = 0.0
+    for rows in json.load(open(os.path.join(a.work, name)))["training"]:
+        for part in micro_batches(tensors(rows)):
+            total = loss_sum(*part)
+            total.backward()
+            loss += float(total.detach())
+    named = {n.replace(".default", ""): p for n, p in model.named_parameters() if p.requires_grad}
+    with open(file, "wb") as out:
+        for name in gradient_order:
+            out.write(named[name].grad.float().numpy().astype("<f4").tobytes())
+    optimizer.zero_grad(set_to_none=True)
+    return {"loss": loss}
+
+
 def validate():
     if a.dropout > 0:  # never for NF4: bitsandbytes then repacks the weights for a product without a gradient
         model.eval()
@@ -156,5 +174,8 @@ for line in sys.stdin:
         say(step(request["step"]))
     elif request["do"] == "validate":
         say(validate())
+    elif request["do"] == "gradient":
+        gradient_order = request["order"]
+        say(gradient(request["batches"], request["file"]))
     elif request["do"] == "peak":
         say({"peakBytes": peak_bytes()})
