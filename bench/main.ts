@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { UserError } from "../src/util/index.ts";
 import { curveCommand } from "./curve.ts";
 import { decodeCommand } from "./decode.ts";
+import { detectorsCommand } from "./detectors.ts";
 import { evaluateBatchingCommand } from "./evaluate-batching.ts";
 import { foldCommand } from "./fold.ts";
 import { memoryCommand } from "./memory.ts";
@@ -22,6 +23,7 @@ const program = new Command("bench")
   .addCommand(modesCommand())
   .addCommand(sevenBCommand())
   .addCommand(evaluateBatchingCommand())
+  .addCommand(detectorsCommand())
   .showHelpAfterError();
 
 try {

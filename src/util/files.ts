@@ -88,7 +88,14 @@ export async function readTextFile(path: string, what: string): Promise<string> 
 export function explainReadError(error: unknown, path: string, what: string): unknown {
   switch (errorCode(error)) {
     case "ENOENT":
+    case "ENOTDIR":
       return new UserError(`${what} ${path} does not exist`, { next: "Check the path.", cause: error });
+    case "ENAMETOOLONG":
+    case "ELOOP":
+      return new UserError(`${what} ${path.slice(0, 200)} is no path that can be opened`, {
+        next: "Check the path.",
+        cause: error,
+      });
     case "EISDIR":
       return new UserError(`${what} ${path} is a folder, not a file`, {
         next: "Name the file inside it.",

@@ -1,5 +1,6 @@
 /** `attune evaluate`: a run against its base, its baselines and other runs, on the same prompts. */
 import { createHash } from "node:crypto";
+import { rename, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Command, Option } from "commander";
 import {
@@ -9,6 +10,7 @@ import {
   type SystemFigures,
   diagnosisFolder,
   evaluate,
+  evaluationFiles,
   evaluationItems,
   finishedEvaluation,
   generalTexts,
@@ -19,7 +21,7 @@ import {
 import { SPLITS, type Split } from "../../data/index.ts";
 import { openChatModel } from "../../model/index.ts";
 import { isRunFolder } from "../../project/index.ts";
-import { CancelledError, UserError, formatBytes, formatCount } from "../../util/index.ts";
+import { CancelledError, UserError, errorCode, formatBytes, formatCount } from "../../util/index.ts";
 import { commandLine, numberBetween, wholeNumber } from "../arguments.ts";
 import { interruptSignal } from "../interrupt.ts";
 import { type Output, bold, dim, terminalOutput } from "../terminal.ts";
@@ -150,9 +152,26 @@ export async function evaluateRun(
     },
   };
   try {
-    const earlier = flags.keep === true ? await earlierEvaluation(folder) : undefined;
-    if (earlier === undefined) {
-      return { evaluation: await evaluate(options), folder, run, items: options.items };
+    const earlier = await earlierEvaluation(folder);
+    const inFolder = async (chosen: string) => ({
+      evaluation: await evaluate({ ...options, folder: chosen }),
+      folder: chosen,
+      run,
+      items: options.items,
+    });
+    if (earlier === undefined) return await inFolder(folder);
+    if (flags.keep !== true) {
+      if ("unreadable" in earlier) {
+        const kept = `${evaluationFiles.evaluation}.unreadable-${Date.now()}`;
+        await rename(join(folder, evaluationFiles.evaluation), join(folder, kept));
+        output.notice(`${earlier.unreadable} It is kept beside the new one as ${kept}.`);
+      }
+      return await inFolder(folder);
+    }
+    const own = join(target, diagnosisFolder, "evaluation");
+    if ("unreadable" in earlier) {
+      output.notice(`${earlier.unreadable} It stays as it is: judging in ${own}.`);
+      return await inFolder(own);
     }
     const { judged, path, sha256, replies } = earlier.data;
     const same =
@@ -168,16 +187,10 @@ export async function evaluateRun(
       const found = await finishedEvaluation({ ...options, systems: models, items, maxNewTokens, seed });
       if (found !== undefined) return { evaluation: found, folder, run, items };
     }
-    const own = join(target, diagnosisFolder, "evaluation");
     output.notice(
       `the evaluation in ${folder} is of other data, systems or fewer replies: judging in ${own}`,
     );
-    return {
-      evaluation: await evaluate({ ...options, folder: own }),
-      folder: own,
-      run,
-      items: options.items,
-    };
+    return await inFolder(own);
   } catch (error) {
     if (interrupt.signal.aborted) throw new CancelledError("the evaluation");
     throw error;
@@ -186,10 +199,18 @@ export async function evaluateRun(
   }
 }
 
-/** What is in the folder already; what cannot be read is nothing that must be kept. */
-async function earlierEvaluation(folder: string): Promise<Evaluation | undefined> {
+/** What is in the folder already, or why it cannot be read; such a file may be worth something to somebody. */
+async function earlierEvaluation(
+  folder: string,
+): Promise<Evaluation | { readonly unreadable: string } | undefined> {
+  const path = join(folder, evaluationFiles.evaluation);
+  const there = await stat(path).then(
+    () => true,
+    (error: unknown) => !["ENOENT", "ENOTDIR"].includes(errorCode(error) ?? ""),
+  );
+  if (!there) return undefined;
   return readEvaluation(folder).catch((error: unknown) => {
-    if (error instanceof UserError) return undefined;
+    if (error instanceof UserError) return { unreadable: error.message };
     throw error;
   });
 }

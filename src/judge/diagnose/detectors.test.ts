@@ -279,6 +279,52 @@ describe("detectors on constructed events and predictions", () => {
     expect(found({ ...few, trainingSample })).toEqual([]);
   });
 
+  it("a rate that changed nothing is not too high: training batches and held-out texts differ", () => {
+    // As a real run at 1e-7 showed it: 5.19 held out, training batches between 5.1 and 5.7.
+    const noise = Array.from({ length: 20 }, (_, i) => 5.3 + 0.2 * Math.sin(7 * i + 1));
+    const run = {
+      ...healthy,
+      settings: withRate(1e-7),
+      curves: curve(noise, [5.19, 5.19, 5.19, 5.19, 5.19]),
+    };
+    expect(found(run)).toEqual(["learning-rate-low"]);
+  });
+
+  it("an easy batch among noisy ones is not where a run went wrong", () => {
+    const losses = falling(5, 0.1, 200).map((loss, i) => loss * (i % 9 === 0 ? 2.5 : i % 7 === 0 ? 0.4 : 1));
+    expect(found({ ...healthy, curves: curve(losses, [5, 1, 0.3, 0.15, 0.13, 0.12]) })).toEqual([]);
+  });
+
+  it("held-out conversations of another kind than those learned: overfitting, and no matter of the rate", () => {
+    const run = { ...healthy, curves: curve(falling(5, 0.2), [5, 5.6, 5.9, 6.1, 6.2, 6.3]) };
+    expect(found(run)).toEqual(["overfitting"]);
+    const { remedy } = detectors.find(({ id }) => id === "overfitting")!.detect(run)!;
+    expect(remedy.text.en).toContain("same source");
+    // Nothing learned at all: the rate.
+    const lost = { ...healthy, curves: curve(falling(8, 7), [5, 5.6, 5.9, 6.1, 6.2, 6.3]) };
+    expect(found(lost)).toEqual(["learning-rate-high"]);
+  });
+
+  it("one text that all the data share is not known by heart", () => {
+    const same = replies(() => ({ prediction: "We will see.", reference: "We will see." }));
+    const trainingSample = { predictions: same, trainingLoss: 0.1, validationLoss: 5 };
+    const tuned = replies(() => ({ prediction: "We will see." }));
+    expect(found({ ...healthy, trainingSample, tuned })).not.toContain("memorised-replies");
+    expect(found({ ...healthy, trainingSample, tuned })).toContain("one-reply");
+  });
+
+  it("a base that never knew general text cannot forget it", () => {
+    const general = (before: number, after: number): Partial<Diagnosed> => ({
+      evaluation: evaluationOf(
+        system("base", 5, slices(5, 5, 9), before),
+        system("tuned", 30, slices(30), after),
+        system("retrieval", 20, slices(20)),
+      ),
+    });
+    expect(found({ ...healthy, ...general(749, 2000) })).toEqual([]);
+    expect(found({ ...healthy, ...general(40, 100) })).toEqual(["lost-slices"]);
+  });
+
   it("all have a fault here that they must find", () => {
     expect(new Set(faults.map(([id]) => id))).toEqual(new Set(detectors.map(({ id }) => id)));
   });

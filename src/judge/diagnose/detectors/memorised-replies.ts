@@ -4,6 +4,9 @@ import { clamp, examplesOf, fewest, round, trainingTimes } from "../helpers.ts";
 import { shareBars } from "../pictures.ts";
 import type { Detector } from "../types.ts";
 
+/** Different replies known by heart. */
+const fewestTexts = 5;
+
 export const memorisedReplies: Detector = {
   id: "memorised-replies",
   about: { en: "training replies are known by heart", zh: "训练回复被逐字背下" },
@@ -13,6 +16,8 @@ export const memorisedReplies: Detector = {
     const equal = (one: { prediction: string; reference: string }): boolean =>
       normalReply(one.prediction) === normalReply(one.reference);
     const learned = trainingSample.predictions.filter(equal);
+    // A text that most of the data share is no memory of one of them: that is the finding of one reply for everything.
+    if (new Set(learned.map(({ reference }) => normalReply(reference))).size < fewestTexts) return undefined;
     // Held-out replies that stand in training too say nothing of what is new; where all do, they are all there is.
     const fresh = tuned.filter(({ seen }) => !seen);
     const unseen = fresh.length >= fewest ? fresh : tuned;
