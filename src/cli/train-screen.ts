@@ -38,7 +38,13 @@ export function describePlan({ plan, model, data }: PreparedRun, folder: string,
     row("", `dropout ${residual} on the residual stream, ${attention} on attention`);
   const { replies, examples } = training.encoding;
   const { sequences, tokensAfter, factor } = training.folding;
-  const folded = factor > 1.005 ? ` (folding reads ${factor.toFixed(2)} times fewer)` : "";
+  const fewer = [
+    ...(factor > 1.005 ? [`folding reads ${factor.toFixed(2)} times fewer`] : []),
+    ...(summary.sharingFactor > 1.02
+      ? [`common beginnings read once, ${summary.sharingFactor.toFixed(2)} times fewer`]
+      : []),
+  ];
+  const folded = fewer.length === 0 ? "" : ` (${fewer.join("; ")})`;
   const corpus = data.corpus !== undefined;
   const count = corpus ? `${formatCount(examples)} documents` : `${formatCount(replies)} replies`;
   row(
@@ -108,6 +114,7 @@ export function planJson({ plan: { summary, limit, choice } }: PreparedRun): Rec
     trainingTokens: summary.training.folding.tokensAfter,
     rejectedReplies: summary.training.encoding.rejected.length,
     foldingFactor: summary.training.folding.factor,
+    sharingFactor: summary.sharingFactor,
     checkpointBytes: summary.checkpointBytes,
     memoryBytesEstimated: summary.memory.totalBytes,
     memoryBytesByPart: summary.memory,

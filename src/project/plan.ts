@@ -1,7 +1,7 @@
 /** The plan of a run: everything that is known before a weight is read. What `--dry-run` prints. */
 import type { EncodingReport, FoldReport } from "../data/feed/index.ts";
 import type { ChatModel } from "../model/index.ts";
-import { type AdapterOptions, expectedWeights, parameterCount } from "../model/decoder/index.ts";
+import { type AdapterOptions, expectedWeights, parameterCount, tokenTree } from "../model/decoder/index.ts";
 import type { ParameterLayout } from "../model/nn/index.ts";
 import type { AdaptedLayer, BatchSource, MemoryPrediction, TrainingBatch } from "../train/index.ts";
 import { checkBase } from "./base-model.ts";
@@ -45,6 +45,8 @@ export interface PlanSummary {
   readonly maxLength: number;
   readonly steps: number;
   readonly stepsPerEpoch: number;
+  /** How many times fewer tokens are read because micro-batches share common beginnings; of the first few steps. */
+  readonly sharingFactor: number;
   readonly training: SetSummary;
   readonly validation: SetSummary | undefined;
   readonly memory: MemoryPrediction;
@@ -123,6 +125,7 @@ export function planTraining(
       maxLength,
       steps,
       stepsPerEpoch,
+      sharingFactor: sharingOf(training, share),
       training: { encoding: trainingSet.encoding, folding: trainingSet.folding },
       validation:
         validationSet === undefined
@@ -136,6 +139,18 @@ export function planTraining(
       checkpointBytes: 12 * layout.size,
     },
   };
+}
+
+function sharingOf(source: BatchSource, share: boolean): number {
+  const batches = Array.from({ length: Math.min(8, source.stepsPerEpoch) }, (_, step) => source.batch(step));
+  const read = batches.flatMap(({ microBatches }) => microBatches.map((one) => tokenTree(one, share).count));
+  return (
+    batches.reduce((sum, { tokens }) => sum + tokens, 0) /
+    Math.max(
+      1,
+      read.reduce((a, b) => a + b, 0),
+    )
+  );
 }
 
 /** Optimiser steps of a whole run. */
