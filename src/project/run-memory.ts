@@ -227,7 +227,7 @@ export function chooseSettings(
 ): MemoryChoice {
   const first = memory.predict(wanted);
   const asWanted = { settings: wanted, prediction: first, origins: new Map<string, string>() };
-  if (fits(first, limit)) return asWanted;
+  if (fits(first, limit) || !canFit(first, limit)) return asWanted;
   const others = candidates(memory, wanted, choosable).slice(1);
   if (others.length === 0) return asWanted;
   const settings = others.find((one) => fits(memory.predict(one), limit)) ?? others.at(-1)!;
@@ -245,6 +245,14 @@ function settingsText({ microTokens, checkpointing }: MemorySettings): string {
 
 function fits({ totalBytes }: MemoryPrediction, { bytes }: MemoryLimit): boolean {
   return totalBytes * memoryMargin <= bytes;
+}
+
+/** Whether what no setting of micro-batches changes leaves any room. */
+function canFit(
+  { processBytes, runtimeBytes, weightBytes }: MemoryPrediction,
+  { bytes }: MemoryLimit,
+): boolean {
+  return (processBytes + runtimeBytes + weightBytes) * memoryMargin <= bytes;
 }
 
 /** From the fastest on, the wanted ones first. */
@@ -309,9 +317,10 @@ function nearestFit(memory: RunMemory, current: MemorySettings, limit: MemoryLim
       ? []
       : [{ memory: fewerBits, settings: ["training.base=nf4", ...fewerBits.alsoSet] }]),
   ];
+  const possible = bases.filter((base) => canFit(base.memory.predict(current), limit));
   const lengths = [undefined, ...rowLengths.filter((length) => length < memory.longest)];
   for (const maxLength of lengths) {
-    for (const base of bases) {
+    for (const base of possible) {
       const longest = maxLength ?? memory.longest;
       for (const settings of candidates({ longest }, current, all)) {
         const prediction = base.memory.predict({

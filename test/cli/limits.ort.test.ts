@@ -48,8 +48,8 @@ describe("memory", () => {
     const path = join(model, "model.safetensors");
     if (!(await writeSparseCheckpoint(path, sizes))) ctx.skip("the disk keeps no sparse file of this size");
     const error = await cleanRefusal("--model", "./giant", "--data", "train.jsonl");
-    expect(error.replaceAll(/[\d.,]+ (?:GiB|TiB)/g, "N GiB")).toMatchInlineSnapshot(
-      `"error: training needs about N GiB of memory; N GiB are free (the weights alone take N GiB). Take a smaller model or a machine with more memory."`,
+    expect(error.replaceAll(/[\d.,]+ (?:MiB|GiB|TiB)/g, "N GiB")).toMatchInlineSnapshot(
+      `"error: training needs about N GiB of memory; N GiB are free (the weights alone take N GiB, the program itself N GiB). Take a smaller model or a machine with more memory, or close other programs."`,
     );
   });
 });
