@@ -28,7 +28,8 @@ export async function writeAtomic(path: string, write: (file: FileHandle) => Pro
     await rename(temporary, path);
     await syncFolder(folder);
   } catch (error) {
-    await rm(temporary, { force: true });
+    // What stood in the way of writing stands in the way of removing, too; the first error is the one to tell.
+    await rm(temporary, { force: true }).catch(() => {});
     throw explainWriteError(error, path);
   }
 }

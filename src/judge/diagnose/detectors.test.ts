@@ -325,6 +325,21 @@ describe("detectors on constructed events and predictions", () => {
     expect(found({ ...healthy, ...general(40, 100) })).toEqual(["lost-slices"]);
   });
 
+  it("long dialogues: where everything is set already, the remedy says so and what is left", () => {
+    const template = { ...settings.template, separator: "<sep>", keepFirstTurns: 1 };
+    const data = { ...settings.data, longShare: 0.4 };
+    const training = { ...settings.training, maxLength: 4096 };
+    const run = {
+      ...healthy,
+      settings: { ...settings, template, data, training },
+      tuned: replies((i) => (i % 2 ? early("I do not know.") : {})),
+    };
+    const { remedy } = detectors.find(({ id }) => id === "long-dialogues")!.detect(run)!;
+    expect(remedy.text.en).toContain("set already");
+    expect(remedy.text.en).not.toContain("Mark turns");
+    expect(remedy.set).toEqual(["training.epochs=6"]);
+  });
+
   it("all have a fault here that they must find", () => {
     expect(new Set(faults.map(([id]) => id))).toEqual(new Set(detectors.map(({ id }) => id)));
   });

@@ -43,8 +43,9 @@ const longestPicture = 400_000;
 
 export async function gatherReport(options: GatherOptions): Promise<ReportFacts> {
   const { run, settings, onProgress } = options;
-  const evaluationFolder = options.evaluation ?? join(run, "evaluation");
-  const diagnosisFolder = options.diagnosis ?? join(run, "diagnosis");
+  const diagnosisFolder = folderNamed(options.diagnosis, findingsFile) ?? join(run, "diagnosis");
+  const evaluationFolder =
+    folderNamed(options.evaluation, evaluationFiles.evaluation) ?? (await evaluationOf(run, diagnosisFolder));
   const ratingsFile = options.ratings ?? join(evaluationFolder, "ratings.jsonl");
   const origin = await readOrigin(options.manifestFile);
   onProgress?.("events");
@@ -123,6 +124,17 @@ export async function gatherReport(options: GatherOptions): Promise<ReportFacts>
     madeBy: options.madeBy,
     date: options.date,
   };
+}
+
+/** People name the folder, or the file in it. */
+const folderNamed = (path: string | undefined, file: string): string | undefined =>
+  path !== undefined && basename(path) === file ? dirname(path) : path;
+
+/** The run's own evaluation; where it has none, what its diagnosis judged for itself. */
+async function evaluationOf(run: string, diagnosis: string): Promise<string> {
+  const [own, other] = [join(run, "evaluation"), join(diagnosis, "evaluation")];
+  const has = (folder: string): Promise<boolean> => isThere(join(folder, evaluationFiles.evaluation));
+  return !(await has(own)) && (await has(other)) ? other : own;
 }
 
 /** The system whose replies are the run's. */

@@ -95,6 +95,41 @@ it("refuses a damaged evaluation that is named, and notes one that is only found
   await rm(join(folder, "evaluation", "evaluation.json"));
 });
 
+it("shows the run's own evaluation, and the one of its diagnosis where there is no other", async () => {
+  const own = join(folder, "diagnosis", "evaluation");
+  await mkdir(own, { recursive: true });
+  await writeFile(join(own, "evaluation.json"), "{}");
+  expect((await facts()).paths.evaluation).toContain(join("diagnosis", "evaluation"));
+  await writeFile(join(folder, "evaluation", "evaluation.json"), "{}");
+  expect((await facts()).paths.evaluation).not.toContain("diagnosis");
+  await rm(join(folder, "evaluation", "evaluation.json"));
+  await rm(join(folder, "diagnosis"), { recursive: true });
+});
+
+it("says what is wrong with a path that is named, be it a folder or the file in it", async () => {
+  const file = join(folder, "evaluation", "evaluation.json");
+  await writeFile(file, "{}");
+  const gathered = (more: object) =>
+    gatherReport({
+      run: folder,
+      settings,
+      manifestFile: join(folder, "run.json"),
+      eventsFile: join(folder, "events.jsonl"),
+      madeBy: "Attune test",
+      date: "2026-01-01",
+      ...more,
+    });
+  await expect(gathered({ evaluation: file })).rejects.toThrow("not an evaluation that this Attune can read");
+  for (const [more, problem] of [
+    [{ evaluation: "no-such-folder" }, "the evaluation no-such-folder/evaluation.json does not exist"],
+    [{ diagnosis: join(folder, "run.json") }, "the findings"],
+    [{ ratings: folder }, "is a folder, not a file"],
+    [{ ratings: "x".repeat(5000) }, "no path that can be opened"],
+  ] as const)
+    await expect(gathered(more)).rejects.toThrow(problem);
+  await rm(file);
+});
+
 it("passes over lines beyond its limit", async () => {
   const path = join(folder, "long.jsonl");
   await writeFile(path, `${"y".repeat(5_000_000)}\n`);

@@ -4,8 +4,8 @@ import { excerpt } from "../../../util/index.ts";
 import { depthGroups } from "../../evaluate/index.ts";
 import { corpusBleu, isMostlyCjk } from "../../metrics/index.ts";
 import { factRecall } from "../facts.ts";
-import { clamp } from "../helpers.ts";
-import type { Detector, Diagnosed, Figure, OwnHistoryReply } from "../types.ts";
+import { clamp, trainingTimes } from "../helpers.ts";
+import type { Detector, Diagnosed, Figure, OwnHistoryReply, Remedy } from "../types.ts";
 
 const fewestReplies = 8;
 const places: Readonly<Record<string, number>> = { "1–2": 1.5, "3–5": 4, "6+": 7 };
@@ -90,14 +90,7 @@ export const longDialogues: Detector = {
         })),
       confidence: clamp(0.35 + score / 2, 0, 0.97),
       severity: score > 0.7 ? "high" : "medium",
-      remedy: {
-        text: {
-          en: "Mark turns by a separator, leave room for whole dialogues, and repeat long ones in training. Where early facts are lost, keep the first turns when older ones must go; where replies only get worse with length, let the layers see a window.",
-          zh: "用分隔符标记轮次，为完整对话留出长度，并在训练中重复长对话。若丢失早期信息，截断时保留最初几轮；若只是越长越差，则使用滑动窗口注意力。",
-        },
-        set: remedyOf(run, recall !== undefined && recall.share < 0.5),
-        commands: ["attune data prepare DATA --out data/long"],
-      },
+      remedy: remedyOf(run, recall !== undefined && recall.share < 0.5),
     };
   },
 };
@@ -105,13 +98,13 @@ export const longDialogues: Detector = {
 /** Tokens within which a small model answers well; a window of so many keeps longer dialogues like those it knows. */
 const window = 512;
 
-/** Each of the four remedies where it is not in place already. */
-function remedyOf({ settings, tuned }: Diagnosed, forgets: boolean): string[] {
+/** Each of the remedies where it is not in place already; longer training where early facts are lost, which are learned last. */
+function remedyOf({ settings, tuned }: Diagnosed, forgets: boolean): Remedy {
   const { template, training, data } = settings;
   const trained = training.maxLength ?? 1024;
   const longest = Math.max(0, ...tuned.map(({ prompt_tokens, tokens }) => prompt_tokens + tokens));
   const long = tuned.filter(({ depth }) => depth > 5).length / Math.max(1, tuned.length);
-  return [
+  const shape = [
     ...(template.separator === undefined ? ["template.separator=<sep>"] : []),
     ...(longest > trained ? [`training.maxLength=${2 ** Math.ceil(Math.log2(longest))}`] : []),
     ...(data.longShare === undefined && long < 0.3 ? ["data.longShare=0.3"] : []),
@@ -124,6 +117,27 @@ function remedyOf({ settings, tuned }: Diagnosed, forgets: boolean): string[] {
         ? [`training.slidingWindow=${window}`]
         : []),
   ];
+  // Measured on dialogues that ask at their end for the name said first: 21 % recalled after 300 steps, all after 700.
+  const longer = forgets ? [trainingTimes(settings, 2)] : [];
+  const commands = ["attune data prepare DATA --out data/long"];
+  if (shape.length === 0) {
+    return {
+      text: {
+        en: `Separator, length, share of long dialogues and what is kept of the beginning are set already. ${forgets ? "What is left is to train longer, since early facts are learned last, and data" : "What is left are data"} with more long dialogues whose late turns ask for what was said first.`,
+        zh: `分隔符、长度、长对话占比和保留开头的设置都已就位。${forgets ? "剩下的办法是延长训练（早期信息最后才学会），并" : "剩下的办法是"}补充更多在后期追问早期信息的长对话数据。`,
+      },
+      set: longer,
+      commands,
+    };
+  }
+  return {
+    text: {
+      en: "Mark turns by a separator, leave room for whole dialogues, and repeat long ones in training. Where early facts are lost, keep the first turns when older ones must go, and train longer: they are learned last; where replies only get worse with length, let the layers see a window.",
+      zh: "用分隔符标记轮次，为完整对话留出长度，并在训练中重复长对话。若丢失早期信息，截断时保留最初几轮并延长训练（早期信息最后才学会）；若只是越长越差，则使用滑动窗口注意力。",
+    },
+    set: [...shape, ...longer],
+    commands,
+  };
 }
 
 function bleuOf(replies: readonly OwnHistoryReply[], textOf: (reply: OwnHistoryReply) => string): number {
