@@ -50,7 +50,7 @@ b.off { color: inherit; font-weight: 600; }
 .verdict.warn { border-left-color: var(--warn); background: var(--warn-soft); } .verdict.warn .said { color: var(--warn); }
 .verdict.bad { border-left-color: var(--bad); background: var(--bad-soft); } .verdict.bad .said { color: var(--bad); }
 #summary .tiles { margin-top: 1rem; }
-.tile b { white-space: nowrap; } .tile { min-width: 0; }
+.tile b { overflow-wrap: break-word; } .tile { min-width: 0; }
 .answers { display: grid; grid-template-columns: 10.5rem minmax(0, 1fr); margin: 1.25rem 0 0; border-top: 1px solid var(--line); }
 .answers dt, .answers dd { padding: 0.7rem 0; margin: 0; border-bottom: 1px solid var(--line); } .answers dt { font-weight: 600; padding-right: 1rem; } .answers dt a { text-decoration: none; color: var(--ink); } .answers dt a:hover { color: var(--accent); }
 .plain { margin: 0; padding: 0; list-style: none; display: grid; gap: 0.15rem; } .plain a { color: inherit; text-decoration-color: var(--line-strong); text-underline-offset: 3px; } .plain a:hover { color: var(--accent); }
@@ -84,7 +84,7 @@ tbody th { color: var(--ink); font-weight: 500; } tbody tr:last-child th { borde
   .answers { grid-template-columns: minmax(0, 1fr); } .answers dt { border: 0; padding-bottom: 0; } .answers dd { padding-top: 0.15rem; }
   .terms { grid-template-columns: minmax(0, 1fr); gap: 0.1rem; } .terms dd { margin-bottom: 0.5rem; } .probes .terms { grid-template-columns: minmax(0, 1fr); }
   .bar, .group .bar { grid-template-columns: 1fr auto; gap: 0.1rem 0.6rem; } .bar .value, .group .bar .value { min-width: 0; } .group .bar svg { height: 0.8rem; }
-  .tiles { grid-template-columns: repeat(2, minmax(0, 1fr)); } .tile b { font-size: var(--step1); white-space: normal; }
+  .tiles { grid-template-columns: repeat(2, minmax(0, 1fr)); } .tile b { font-size: var(--step1); }
   .dialogue .id { margin-left: 0; } .turn { max-width: 94%; }
 }
 @media print {

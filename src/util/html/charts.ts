@@ -28,7 +28,7 @@ export interface ChartOptions {
 const standard = { width: 640, height: 260 } as const;
 const left = 52;
 const right = 14;
-const top = 14;
+const top = 24;
 const bottom = 40;
 const mostPoints = 400;
 
@@ -82,7 +82,7 @@ export function lineChart(series: readonly LineSeries[], options: ChartOptions):
         : [];
     return markup`<path class="line${tone}${dashed === true ? " dashed" : ""}" d="${path}" />${circles}`;
   });
-  return markup`<svg class="chart" viewBox="0 0 ${width} ${height}" role="img" aria-label="${options.label}">${grid}<line class="axis" x1="${left}" x2="${width - right}" y1="${height - bottom}" y2="${height - bottom}" />${columns}${mark}${lines}<text x="${fixed((left + width - right) / 2)}" y="${height - 6}" text-anchor="middle">${options.xUnit}</text><text x="${left - 44}" y="${top - 3}">${options.yUnit}</text></svg>`;
+  return markup`<svg class="chart" viewBox="0 0 ${width} ${height}" role="img" aria-label="${options.label}">${grid}<line class="axis" x1="${left}" x2="${width - right}" y1="${height - bottom}" y2="${height - bottom}" />${columns}${mark}${lines}<text x="${fixed((left + width - right) / 2)}" y="${height - 6}" text-anchor="middle">${options.xUnit}</text><text x="${left - 44}" y="10">${options.yUnit}</text></svg>`;
 }
 
 export interface IntervalRow {
@@ -194,7 +194,7 @@ function tickText(value: number): string {
   const size = Math.abs(value);
   if (size >= 1e6) return `${Number((value / 1e6).toPrecision(3))}M`;
   if (size >= 1e4) return `${Number((value / 1e3).toPrecision(3))}k`;
-  if (size !== 0 && size < 1e-3) return value.toExponential(0);
+  if (size !== 0 && size < 1e-3) return Number(value.toPrecision(2)).toExponential();
   return String(Number(value.toPrecision(4)));
 }
 

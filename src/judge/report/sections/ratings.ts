@@ -1,7 +1,7 @@
 /** What people say of the replies: means with intervals, how far raters agree, and whether the metrics agree with them. */
 import { type Markup, NOTHING, markup } from "../../../util/html/index.ts";
 import { formatCount } from "../../../util/index.ts";
-import type { Aspect, RatingResults } from "../../rate/index.ts";
+import type { Aspect, RatingResults, SystemComparison } from "../../rate/index.ts";
 import { scoreRows } from "../charts.ts";
 import { rateCommands } from "../commands.ts";
 import { type Section, card, missingNote, moreDetails, table, warning, warningList } from "../parts.ts";
@@ -65,7 +65,7 @@ function means(facts: ReportFacts, { systems }: RatingResults): Markup {
       ),
     ),
   );
-  return markup`<div class="pair">${cards}</div>`;
+  return markup`<div class="pair">${cards.slice(0, 2)}</div><div class="pair">${cards.slice(2)}</div>`;
 }
 
 function comparisons(facts: ReportFacts, { comparisons: pairs }: RatingResults): Markup {
@@ -78,8 +78,8 @@ function comparisons(facts: ReportFacts, { comparisons: pairs }: RatingResults):
         { head: both("difference", "差值"), number: true },
         { head: both("prompts", "提示数"), number: true },
       ],
-      pairs.slice(0, 30).map(({ baseline, system, prompts, overall }) => {
-        const { difference } = overall;
+      pairs.slice(0, 30).map((pair) => {
+        const { baseline, system, prompts, overall, difference } = seenFrom(facts, pair);
         const tone = difference.low > 0 ? "good" : difference.high < 0 ? "bad" : "off";
         return [
           markup`${named(facts, system)} − ${named(facts, baseline)}`,
@@ -89,6 +89,23 @@ function comparisons(facts: ReportFacts, { comparisons: pairs }: RatingResults):
       }),
     ),
   );
+}
+
+/** The run is compared with others, not others with it: a gain of the run is a plus. */
+function seenFrom(
+  { evaluation }: ReportFacts,
+  pair: SystemComparison,
+): SystemComparison & { readonly difference: SystemComparison["overall"]["difference"] } {
+  const { difference } = pair.overall;
+  const kind = evaluation.found?.systems.find(({ name }) => name === pair.baseline)?.kind;
+  if (kind !== "tuned") return { ...pair, difference };
+  const { score, mean, low, high } = difference;
+  return {
+    ...pair,
+    baseline: pair.system,
+    system: pair.baseline,
+    difference: { ...difference, score: -score, mean: -mean, low: -high, high: -low },
+  };
 }
 
 const metricNames: Readonly<Record<string, string>> = { bleu: "BLEU", rougeL: "ROUGE-L", chrf: "chrF" };
@@ -116,8 +133,8 @@ function agreement({ agreement: of, correlations, raters }: RatingResults): Mark
       ]),
     ),
     both(
-      "1 is full agreement, 0 is chance; 0.8 is firm ground, 0.67 is tentative.",
-      "1 为完全一致，0 相当于随机；0.8 以上可靠，0.67 以上可作初步结论。",
+      "1 is full agreement, 0 is chance; 0.8 is firm ground, 0.67 is tentative. Where nearly every reply gets the same score, alpha is low however often raters agree: look at the equal pairs.",
+      "1 为完全一致，0 相当于随机；0.8 以上可靠，0.67 以上可作初步结论。若几乎所有回复得分相同，即使评分者一致 α 也会很低，此时请看相同比例。",
     ),
   );
   const overall = correlations.filter(({ aspect }) => aspect === "overall");
