@@ -56,4 +56,16 @@ it("keeps a fuller evaluation, and looks at all of it; another question is judge
   await diagnoseRun(run, { ...asked, on, limit: 4, maxNewTokens: 6 }, output);
   expect(await evaluationFile()).toBe(before);
   expect(await judged()).toBe(4);
+  // An evaluation that cannot be read is somebody's still: it is neither used nor lost.
+  const path = join(run, "evaluation", "evaluation.json");
+  await writeFile(path, "{ half of");
+  await diagnoseRun(run, { ...asked, on, limit: 4, maxNewTokens: 6 }, output);
+  expect(await evaluationFile()).toBe("{ half of");
+  expect(String(said.read())).toMatch(/not valid JSON.*stays as it is: judging in .*diagnosis.evaluation/);
+  await evaluateRun(run, { ...asked, on, limit: 4, maxNewTokens: 6, systems: "base" }, output);
+  expect(JSON.parse(await evaluationFile())).toMatchObject({ kind: "attune-evaluation" });
+  const kept = (await readdir(join(run, "evaluation"))).filter((name) => name.includes("unreadable"));
+  expect(kept).toHaveLength(1);
+  expect(await readFile(join(run, "evaluation", kept[0]!), "utf8")).toBe("{ half of");
+  expect(String(said.read())).toContain(kept[0]);
 }, 240_000);
