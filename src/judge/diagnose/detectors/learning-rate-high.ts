@@ -52,7 +52,8 @@ export const learningRateHigh: Detector = {
     // Where training loss fell well, the steps were not too large: the held-out conversations are of another kind.
     const learned = end < 0.7 * start;
     if (before !== undefined && later.length > 0 && Math.min(...later) > before * 1.02 && !learned) {
-      score += 0.5;
+      // Held-out loss is the same texts each time: far above that of the base it leaves little doubt.
+      score += Math.min(...later) > before * 1.2 ? 0.8 : 0.5;
       reasons.push({
         name: "best validation loss over that of the base",
         value: Math.min(...later) / before,
