@@ -1,9 +1,9 @@
 /** The floating-point operations of a graph's matrix products, counted from the graph itself. */
-import { type Graph, type Shape, evaluateDim } from "../src/compute/graph/index.ts";
+import { type Graph, type Shape, evaluateDim, symbolSizes } from "../src/compute/graph/index.ts";
 import type { Tensor } from "../src/compute/tensor/index.ts";
 
 export interface MatmulWork {
-  /** Operations (2 an multiply-add) of products that read a weight or an adapter: [T, I] × [I, O]. */
+  /** Operations (2 a multiply-add) of products that read a weight or an adapter: [T, I] × [I, O]. */
   readonly linear: number;
   /** Of products between activations with heads (rank above 2): attention, its padding included. */
   readonly attention: number;
@@ -26,18 +26,4 @@ export function matmulWork(graph: Graph, feeds: Readonly<Record<string, Tensor>>
     products += 1;
   }
   return { linear, attention, products };
-}
-
-/** A symbol's size from the inputs whose shape names it, alone or as a multiple such as `4*C`. */
-function symbolSizes(graph: Graph, feeds: Readonly<Record<string, Tensor>>): ReadonlyMap<string, number> {
-  const sizes = new Map<string, number>();
-  for (const { name, shape } of graph.inputs) {
-    const given = feeds[name]?.shape;
-    if (given === undefined) continue;
-    shape.forEach((dim, axis) => {
-      const match = typeof dim === "string" ? /^(?:(\d+)\*)?([A-Za-z_]\w*)$/.exec(dim) : null;
-      if (match !== null) sizes.set(match[2]!, given[axis]! / Number(match[1] ?? 1));
-    });
-  }
-  return sizes;
 }

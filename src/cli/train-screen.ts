@@ -208,17 +208,12 @@ export function trainingScreen(
         if (last !== undefined) output.line(dim(`        ${noiseSummary(last, plan)}`));
         return;
       case "prediction":
-        output.line(dim(predictionText(event)));
+        output.line(dim(`        expected: ${formatBytes(event.peakBytes)} at most`));
         return;
       case "started":
       case "checkpoint":
     }
   };
-}
-
-function predictionText({ stepSeconds, peakBytes }: Extract<RunEvent, { type: "prediction" }>): string {
-  const time = stepSeconds === undefined ? "" : ` and ${formatDuration(stepSeconds)} a step`;
-  return `        expected: ${formatBytes(peakBytes)} at most${time}`;
 }
 
 function scalingOf({ lossScale, skippedSteps }: Partial<Scaling>): Scaling | undefined {
@@ -304,7 +299,6 @@ function resultOf(
     steps: event.step,
     tokensPerSecond: event.tokensPerSecond,
     stepSeconds: event.stepSeconds,
-    predictedStepSeconds: event.predictedStepSeconds,
     peakBytes: event.peakBytes,
     predictedPeakBytes: event.predictedPeakBytes,
     seconds: event.seconds,
@@ -330,12 +324,10 @@ function finish(
     ? `validation loss ${event.validationLossBefore.toFixed(4)} → ${event.validationLossBest.toFixed(4)} (step ${event.bestStep}); `
     : "";
   const scaled = scaling === undefined ? "" : `; ${scalingText(scaling)}`;
-  const { predictedPeakBytes, predictedStepSeconds, stepSeconds } = event;
+  const { predictedPeakBytes, stepSeconds } = event;
   const expectedPeak =
     predictedPeakBytes === undefined ? "" : ` (expected ${formatBytes(predictedPeakBytes)})`;
-  const expectedStep =
-    predictedStepSeconds === undefined ? "" : ` (expected ${formatDuration(predictedStepSeconds)})`;
-  const pace = stepSeconds > 0 ? `; ${formatDuration(stepSeconds)} a step${expectedStep}` : "";
+  const pace = stepSeconds > 0 ? `; ${formatDuration(stepSeconds)} a step` : "";
   output.line(
     `${bold("done")}    ${losses}${formatCount(event.tokensPerSecond)} tokens/s; peak ${formatBytes(event.peakBytes)}${expectedPeak}${pace}; ${formatDuration(event.seconds)}${scaled}`,
   );

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { RunEvent } from "../train/index.ts";
 import { UserError } from "../util/index.ts";
 import { examine } from "./doctor.ts";
 import { availableMemoryBytes, processor, totalMemoryBytes } from "./machine.ts";
@@ -15,8 +16,9 @@ import {
   refuseWithoutMemory,
 } from "./run-memory.ts";
 import { fitPrompt } from "./responder.ts";
+import { resolveConfig } from "./resolve.ts";
 import { trainConfigSchema } from "./schema.ts";
-import { type PreparedRun, prepareRun } from "./train-run.ts";
+import { type PreparedRun, prepareRun, runTraining } from "./train-run.ts";
 
 const quickstart = fileURLToPath(new URL("../../assets/quickstart", import.meta.url));
 
@@ -94,6 +96,48 @@ describe("a run that does not fit", () => {
     expect(all).toContain("training.checkpointing=blocks");
     // Data are given up last.
     expect([...settings].findIndex((one) => one.includes("maxLength"))).not.toBe(0);
+  });
+});
+
+describe("a run whose settings were chosen to fit", () => {
+  it("keeps them when it goes on, however much memory there is by then", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "attune-chosen-"));
+    try {
+      const rows = (await readFile(join(quickstart, "train.jsonl"), "utf8")).split("\n").slice(0, 60);
+      await writeFile(join(folder, "train.jsonl"), rows.join("\n"));
+      const run = join(folder, "run");
+      const asked = async (set: readonly string[]) =>
+        resolveConfig(trainConfigSchema, {
+          flags: { model: join(quickstart, "model"), "data.train": join(folder, "train.jsonl") },
+          set: ["training.steps=2", "checkpoint.every=1", "evaluation.probes=0", ...set],
+        });
+      const wanted = await asked([]);
+      await using free = await prepareRun(wanted.config, { origins: wanted.origins });
+      const { processBytes, totalBytes } = free.plan.choice.prediction;
+      // Room for half of what the run itself takes.
+      const limit = Math.ceil((processBytes + totalBytes) / 2);
+      const narrow = await asked([`runtime.memory=${limit}`]);
+      const abort = new AbortController();
+      let chosen: unknown;
+      {
+        await using prepared = await prepareRun(narrow.config, { origins: narrow.origins });
+        const { microTokens, checkpointing } = prepared.plan.config.training;
+        chosen = { microTokens, checkpointing };
+        expect(prepared.plan.choice.reason).toContain("the limit is");
+        const options = { origins: narrow.origins, folder: run, resume: false, signal: abort.signal };
+        for await (const event of runTraining(prepared, options))
+          if (event.type === "step" && event.step === 1) abort.abort();
+      }
+      await using resumed = await prepareRun(wanted.config, { origins: wanted.origins, resumed: run });
+      expect(resumed.plan.config.training).toMatchObject(chosen as object);
+      expect(free.plan.config.training).not.toMatchObject(chosen as object);
+      const events: RunEvent[] = [];
+      for await (const event of runTraining(resumed, { origins: wanted.origins, folder: run, resume: true }))
+        events.push(event);
+      expect(events.at(-1)).toMatchObject({ type: "finished", reason: "completed", step: 2 });
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
   });
 });
 

@@ -26,7 +26,7 @@ export const memorySize = z.union([z.number(), z.string().max(40)]).refine(
     const bytes = parsed(String(value));
     return bytes !== undefined && bytes >= 2 ** 26 && bytes <= 2 ** 50;
   },
-  { message: "an amount of memory such as 3GiB or 800MB, of 64MiB or more, was expected" },
+  { message: "an amount of memory such as 3GiB or 800MB, of 64MiB or more" },
 );
 
 /** Bytes of an amount that `memorySize` has taken. */

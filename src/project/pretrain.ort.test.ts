@@ -58,7 +58,9 @@ async function collect(
 }
 
 async function pretrain(config: PretrainConfig, folder: string, stopAt?: number): Promise<RunEvent[]> {
-  const prepared = preparePretraining(trainConfigOf(config, folder), await makeStart(config), true);
+  const prepared = preparePretraining(trainConfigOf(config, folder), await makeStart(config), {
+    isNew: true,
+  });
   return collect(prepared, folder, false, stopAt);
 }
 

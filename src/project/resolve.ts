@@ -143,7 +143,8 @@ function configError(
   if (issue.input === undefined) {
     return new UserError(`${key} is missing`, { at, next: `Set it in the config, or with --set ${key}=….` });
   }
-  const rule = ruleAt(schema, issue.path);
+  // A rule of our own says itself what it wants; its kind of value alone would not.
+  const rule = issue.code === "custom" ? issue.message : ruleAt(schema, issue.path);
   const broken = rule === undefined ? issue.message.toLowerCase() : `it must be ${rule}`;
   return new UserError(`${key} is ${excerpt(JSON.stringify(issue.input), 60)}; ${broken}`, {
     at,

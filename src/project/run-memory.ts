@@ -74,6 +74,14 @@ export function runMemory(options: RunMemoryOptions): RunMemory {
   const training = sets.training.sequences;
   const validation = sets.validation?.sequences ?? [];
   const longest = longestOf(training, longestOf(validation));
+  const cuts = new Map<string, RunBatches>();
+  const cutInto = (microTokens: number, maxLength?: number): RunBatches => {
+    const key = `${microTokens} ${maxLength ?? longest}`;
+    let cut = cuts.get(key);
+    if (cut === undefined)
+      cuts.set(key, (cut = batchesOf(config, shortened(sets, maxLength), microTokens, share)));
+    return cut;
+  };
   let predictor: ReturnType<typeof memoryPredictor> | undefined;
   const known = new Map<string, MemoryPrediction>();
   const predict = ({ checkpointing, ...settings }: Shortened): MemoryPrediction => {
@@ -86,7 +94,7 @@ export function runMemory(options: RunMemoryOptions): RunMemory {
         options: engineOptions(config, parts, share),
         processBytes,
       });
-      const cut = batchesOf(config, shortened(sets, settings.maxLength), settings.microTokens, share);
+      const cut = cutInto(settings.microTokens, settings.maxLength);
       const steps = Math.min(cut.training.stepsPerEpoch, stepsSearched);
       found = predictor({
         recompute: checkpointing,
@@ -99,7 +107,7 @@ export function runMemory(options: RunMemoryOptions): RunMemory {
     return found;
   };
   return {
-    batches: ({ microTokens }) => batchesOf(config, shortened(sets), microTokens, share),
+    batches: ({ microTokens }) => cutInto(microTokens),
     predict,
     inFewerBits: once(() => {
       const { base } = config.training;
@@ -350,7 +358,7 @@ function longestOf(sequences: Sequences, least = 0): number {
   return sequences.reduce((most, { ids }) => Math.max(most, ids.length), least);
 }
 
-/** What the sets were if no row were longer: cut at the end, which for sizes is as good as any cut. */
+/** What the sets were if no row were longer: cut at the end, as sizes do not tell where. */
 function shortened(
   { training, validation }: EncodedSets,
   maxLength = Number.POSITIVE_INFINITY,

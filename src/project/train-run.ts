@@ -89,12 +89,16 @@ export async function prepareRun(
 }
 
 /** A run from scratch: from a start that is already in its folder, or a new one that is written there. */
-export function preparePretraining(config: TrainConfig, start: Start, isNew = false): PreparedRun {
+export function preparePretraining(
+  config: TrainConfig,
+  start: Start,
+  { isNew = false, origins }: { readonly isNew?: boolean } & Pick<PrepareRunOptions, "origins"> = {},
+): PreparedRun {
   const { model, data } = openStart(start, config.model);
   return {
     model,
     data,
-    plan: planTraining(config, model, data),
+    plan: planTraining(config, model, data, { choosable: choosableBy(origins) }),
     ...(isNew ? { beside: (folder: string) => writeStart(join(folder, startFolder), start) } : {}),
     [Symbol.asyncDispose]: model.close,
   };

@@ -1,20 +1,11 @@
 /** The engine on onnxruntime: PyTorch's five steps, micro-batches, dropout by seed, state in and out. */
-import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { adamWDefaults } from "../compute/optim/index.ts";
 import { type Runtime, onnxRuntime } from "../compute/runtime/index.ts";
-import {
-  type ResidentModel,
-  type Sequence,
-  loadResidentModel,
-  specFromConfig,
-} from "../model/decoder/index.ts";
-import { expectedWeights } from "../model/decoder/index.ts";
+import { type ResidentModel, loadResidentModel } from "../model/decoder/index.ts";
 import { parameterLayout } from "../model/nn/index.ts";
-import { memoryWeights } from "../model/weights/index.ts";
-import { formulaTensor } from "../../test/fixtures/formula-weights.ts";
-import { adaptedLayers } from "./adapted-layers.ts";
 import { type EngineOptions, type TrainingEngine, loraParameters, trainingEngine } from "./engine.ts";
+import { adapter, file, golden, initialOf, layers, row, spec, store } from "./golden-llama.testing.ts";
 import { initialAdapter } from "./initialise.ts";
 import { tinyEngineOptions, tinyResident, tinySequences } from "./tiny-run.testing.ts";
 
@@ -45,36 +36,18 @@ describe("five steps on a tiny Llama 3.1, as PyTorch + PEFT take them", () => {
     readonly secondMoment: string;
     readonly validationLoss: number;
   }
-  const golden = <T>(path: string): T =>
-    JSON.parse(readFileSync(new URL(`../../test/golden/${path}`, import.meta.url), "utf8")) as T;
   const unpack = (text: string): Float32Array =>
     new Float32Array(Uint8Array.from(Buffer.from(text, "base64")).buffer);
   const want = golden<Steps>("train/steps.json");
-  const file = golden<{
-    config: unknown;
-    rank: number;
-    alpha: number;
-    rows: number[][];
-    weights: number[][];
-  }>("parity/llama3.1.json");
 
   async function engineOf(): Promise<TrainingEngine> {
-    const spec = specFromConfig(file.config);
-    const weights = expectedWeights(spec).map(
-      ({ name, shape }) => [name, formulaTensor(name, shape)] as const,
-    );
-    const model = await loadResidentModel(runtime, spec, memoryWeights(weights));
-    const layers = adaptedLayers(spec, ["q_proj", "v_proj"]);
-    const adapted = new Set(layers.map(({ path }) => path));
+    const model = await loadResidentModel(runtime, spec, store);
     const layout = parameterLayout(loraParameters(layers, file.rank));
     expect(layout.entries.map(({ name }) => name)).toEqual(want.names);
-    const initial = new Float32Array(layout.size);
-    for (const { name, shape, offset } of layout.entries)
-      initial.set(formulaTensor(name, shape).data, offset);
-    return trainingEngine(model, initial, {
+    return trainingEngine(model, initialOf(layout), {
       ...tinyEngineOptions(),
       layout,
-      adapter: { rank: file.rank, scale: file.alpha / file.rank, adapts: (path) => adapted.has(path) },
+      adapter,
       dropout: 0,
       optimizer: adamWDefaults,
     });
@@ -85,7 +58,6 @@ describe("five steps on a tiny Llama 3.1, as PyTorch + PEFT take them", () => {
     ["one row a micro-batch", true],
   ])("%s: losses, norms, parameters, both moments", async (_, split) => {
     await using engine = await engineOf();
-    const row = (i: number): Sequence => ({ ids: file.rows[i]!, weights: file.weights[i]! });
     const weightOf = (i: number): number => file.weights[i]!.reduce((a, b) => a + b);
     for (const [step, batch] of want.batches.entries()) {
       const weight = batch.reduce((sum, i) => sum + weightOf(i), 0);

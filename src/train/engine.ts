@@ -11,6 +11,7 @@ import {
   type Sequence,
   dropoutMaskShapes,
   flatBatch,
+  queryChunksFor,
 } from "../model/decoder/index.ts";
 import type { ParameterLayout } from "../model/nn/index.ts";
 import { byteProbability, dropoutMasks } from "./dropout.ts";
@@ -242,10 +243,9 @@ function numberOf(value: Tensor): number {
 
 /** Chunks for rows of up to `longest` tokens and micro-batches of up to `supervised` targets. */
 export function chunksFor(longest: number, supervised: number): { queryChunks: number; lossChunks: number } {
-  // Measured: rows of up to 512 run best whole, longer ones in query chunks of about 128 tokens. A loss
-  // chunk reads the whole vocabulary table twice: few large ones.
+  // A loss chunk reads the whole vocabulary table twice: few large ones.
   return {
-    queryChunks: longest <= 512 ? 1 : Math.ceil(longest / 128),
+    queryChunks: queryChunksFor(longest),
     lossChunks: Math.max(1, Math.ceil(supervised / 512)),
   };
 }

@@ -15,8 +15,6 @@ export type RunEvent =
   | {
       /** What the plan says before the first step; never said anew when a run goes on. */
       readonly type: "prediction";
-      /** Of an average step; absent where it was not measured. */
-      readonly stepSeconds?: number;
       /** Most bytes that the process is going to have resident. */
       readonly peakBytes: number;
     }
@@ -101,7 +99,6 @@ export type RunEvent =
       readonly peakBytes: number;
       readonly seconds: number;
       /** What was predicted, beside what came true. */
-      readonly predictedStepSeconds?: number;
       readonly predictedPeakBytes?: number;
     };
 
@@ -123,8 +120,7 @@ export function withoutTimes(event: RunEvent): Record<string, unknown> {
     path: ____,
     time: _____,
     stepSeconds: ______,
-    predictedStepSeconds: _______,
-    predictedPeakBytes: ________,
+    predictedPeakBytes: _______,
     ...rest
   } = event as RunEvent & Record<string, unknown>;
   return rest;

@@ -130,8 +130,8 @@ describe("early stopping", () => {
 });
 
 describe("a prediction", () => {
-  const prediction = { stepSeconds: 2, peakBytes: 1000 };
-  const kept = { predictedStepSeconds: 2, predictedPeakBytes: 1000 };
+  const prediction = { peakBytes: 1000 };
+  const kept = { predictedPeakBytes: 1000 };
 
   test("is told when the run starts, and beside what came true", async () => {
     const { events } = await record({ losses: falling, prediction });

@@ -223,7 +223,6 @@ export async function* trainingLoop(
     stepSeconds: stepsHere === 0 ? 0 : stepSeconds / stepsHere,
     peakBytes: await options.peakBytes(),
     seconds: since(began),
-    ...(predicted?.stepSeconds === undefined ? {} : { predictedStepSeconds: predicted.stepSeconds }),
     ...(predicted === undefined ? {} : { predictedPeakBytes: predicted.peakBytes }),
   };
 

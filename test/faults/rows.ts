@@ -35,7 +35,7 @@ export function firstDialogues(rows: readonly DialogueRow[], count: number): Dia
   return rows.filter(({ dialogue_id }) => chosen.has(dialogue_id));
 }
 
-/** The same conversations with other replies, in the histories too: as data that are wrong throughout. */
+/** The same histories with other replies. */
 export function withReplies(
   rows: readonly DialogueRow[],
   reply: (row: DialogueRow, question: string) => string,

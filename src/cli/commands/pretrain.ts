@@ -23,6 +23,7 @@ interface PretrainFlags {
   readonly out?: string;
   readonly set: readonly string[];
   readonly resume?: string;
+  readonly memory?: string;
   readonly memoryCheck: boolean;
   readonly dryRun?: boolean;
   readonly json?: boolean;
@@ -42,6 +43,7 @@ export function pretrainCommand(): Command {
       [] as readonly string[],
     )
     .option("--resume <run>", "go on with a run from its last checkpoint")
+    .option("--memory <amount>", "most memory that the run may take, such as 3GiB; default: what is free")
     .option("--no-memory-check", "start even if the estimate does not fit into free memory")
     .option("--dry-run", "print the plan and stop")
     .option("--json", "print events as JSON lines; the last is the result")
@@ -56,7 +58,7 @@ export function pretrainCommand(): Command {
 async function pretrain(file: string | undefined, flags: PretrainFlags, output: Output): Promise<number> {
   const resolved = await resolveConfig(pretrainConfigSchema, {
     ...(file === undefined ? {} : { file }),
-    flags: { data: flags.data, tokenizer: flags.tokenizer, out: flags.out },
+    flags: { data: flags.data, tokenizer: flags.tokenizer, out: flags.out, "runtime.memory": flags.memory },
     set: flags.set,
   });
   const folder = resolved.config.out ?? defaultFolder(resolved.config);
@@ -64,7 +66,10 @@ async function pretrain(file: string | undefined, flags: PretrainFlags, output: 
     {
       prepare: async ({ signal }) => {
         const start = await makeStart(resolved.config, { signal, onProgress: output.live });
-        return preparePretraining(trainConfigOf(resolved.config, folder), start, true);
+        return preparePretraining(trainConfigOf(resolved.config, folder), start, {
+          isNew: true,
+          origins: resolved.origins,
+        });
       },
       resolved,
       folder,
@@ -88,7 +93,11 @@ async function goOn(
       next: "Leave them out beside --resume; --set changes what may be changed.",
     });
   }
-  const resolved = await resolveConfig(trainConfigSchema, { file: runConfigPath(run), set: flags.set });
+  const resolved = await resolveConfig(trainConfigSchema, {
+    file: runConfigPath(run),
+    flags: { "runtime.memory": flags.memory },
+    set: flags.set,
+  });
   return carryOut(
     {
       prepare: (options) => prepareRun(resolved.config, options),

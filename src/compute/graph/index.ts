@@ -33,6 +33,6 @@ export {
 } from "./passes/index.ts";
 export type { AutocastOptions, Evaluate, HalfActivationsOptions, HalfType, Pass } from "./passes/index.ts";
 export { printGraph, printNode } from "./print.ts";
-export { byteCounter, graphWork, symbolSizes } from "./sizes.ts";
-export type { GraphWork, SymbolSizes } from "./sizes.ts";
+export { byteCounter, symbolSizes } from "./sizes.ts";
+export type { SymbolSizes } from "./sizes.ts";
 export { verify } from "./verify.ts";

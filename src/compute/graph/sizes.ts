@@ -1,7 +1,7 @@
-/** What a graph's symbols stand for in a run, and how much work the run is. */
+/** What a graph's symbols stand for in a run, and how many bytes its values take. */
 import { dtypes } from "../tensor/index.ts";
-import { type Dim, type Shape, evaluateDim, termsOf } from "./dims.ts";
-import type { Graph, Node, Op, Value } from "./graph.ts";
+import { type Dim, evaluateDim, termsOf } from "./dims.ts";
+import type { Graph, Value } from "./graph.ts";
 
 export type SymbolSizes = ReadonlyMap<string, number>;
 
@@ -34,52 +34,4 @@ export function byteCounter(sizes: SymbolSizes): (value: Value) => number {
   };
   return ({ shape, dtype }) =>
     shape.reduce<number>((product, dim) => product * sizeOf(dim), dtypes[dtype].bytes);
-}
-
-export interface GraphWork {
-  /** Operations (2 a multiply-add) of products with a weight or an adapter: [T, I] × [I, O]. */
-  readonly linearOperations: number;
-  /** Of products between activations with heads (rank above 2): attention, its padding included. */
-  readonly attentionOperations: number;
-  readonly products: number;
-  /** Read and written by everything that is no product. */
-  readonly passedBytes: number;
-}
-
-/** Products by op: where the summed axis of the first operand is. */
-const productOps: Partial<Record<Op, (node: Node) => -1 | -2>> = {
-  MatMul: () => -1,
-  FusedMatMul: ({ attributes }) => ("transA" in attributes && attributes.transA === 1 ? -2 : -1),
-  MatMulInteger: () => -1,
-  QGemm: ({ attributes }) => ("transA" in attributes && attributes.transA === 1 ? -2 : -1),
-  MatMulNBits: () => -1,
-  DynamicQuantizeMatMul: () => -1,
-};
-
-/** Results that are other views of what they read. */
-const views: ReadonlySet<Op> = new Set(["Reshape", "Barrier"] as const);
-
-export function graphWork(graph: Graph, sizes: SymbolSizes): GraphWork {
-  const bytesOf = byteCounter(sizes);
-  const lengths = (shape: Shape): readonly number[] => shape.map((dim) => evaluateDim(dim, sizes));
-  let [linearOperations, attentionOperations, products, passedBytes] = [0, 0, 0, 0];
-  for (const node of graph.nodes) {
-    const summed = productOps[node.op]?.(node);
-    if (summed !== undefined) {
-      const a = lengths(node.inputs[0]!.shape);
-      const elements = lengths(node.outputs[0]!.shape).reduce((product, dim) => product * dim, 1);
-      const operations = 2 * a.at(summed)! * elements;
-      if (a.length > 2) attentionOperations += operations;
-      else linearOperations += operations;
-      products += 1;
-    } else if (!views.has(node.op)) {
-      for (const value of node.outputs) passedBytes += bytesOf(value);
-      // A gather reads what it hands on, however large the table.
-      const written = bytesOf(node.outputs[0]!);
-      for (const value of node.inputs)
-        if (value !== undefined)
-          passedBytes += node.op === "Gather" ? Math.min(written, bytesOf(value)) : bytesOf(value);
-    }
-  }
-  return { linearOperations, attentionOperations, products, passedBytes };
 }

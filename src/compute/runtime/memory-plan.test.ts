@@ -1,6 +1,6 @@
 /** Buffers of small graphs, counted by hand; what the arena makes of takes and gives written out. */
 import { describe, expect, it } from "vitest";
-import { GraphBuilder, graphWork, symbolSizes } from "../graph/index.ts";
+import { GraphBuilder, byteCounter, symbolSizes } from "../graph/index.ts";
 import { Arena } from "./arena.ts";
 import { type BufferEvent, bufferEvents, executionOrder, liveBytes } from "./memory-plan.ts";
 
@@ -116,20 +116,16 @@ describe("the arena", () => {
   });
 });
 
-describe("the work of a graph", () => {
-  it("counts products by their summed axis and bytes of everything else", () => {
+describe("the sizes of a graph", () => {
+  it("come from the shapes of inputs, alone or as a multiple; bytes follow", () => {
     const g = new GraphBuilder();
-    const x = g.input("x", "float32", ["T", 8]);
-    const w = g.input("w", "float32", [16, 8]);
-    const y = g.matmul(x, w, { transB: true });
-    const scores = g.matmul(g.reshape(y, [1, "T", 16]), g.reshape(y, [1, "T", 16]), { transB: true });
-    g.output("y", g.add(scores, scores));
-    const found = symbolSizes(g.build(), { x: { shape: [10, 8] } });
-    expect(graphWork(g.build(), found)).toEqual({
-      linearOperations: 2 * 10 * 8 * 16,
-      attentionOperations: 2 * 10 * 10 * 16,
-      products: 2,
-      passedBytes: 3 * 4 * 100,
-    });
+    const x = g.input("x", "float32", ["T", "4*C"]);
+    g.output("y", g.add(x, x));
+    const found = symbolSizes(g.build(), { x: { shape: [10, 24] } });
+    expect([...found]).toEqual([
+      ["T", 10],
+      ["C", 6],
+    ]);
+    expect(byteCounter(found)(x)).toBe(4 * 10 * 24);
   });
 });

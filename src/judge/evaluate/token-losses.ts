@@ -14,6 +14,7 @@ import {
   flatBatch,
   microBatches,
   noAdapter,
+  queryChunksFor,
   residentAdapter,
   vocabularyTable,
 } from "../../model/decoder/index.ts";
@@ -79,8 +80,7 @@ export function tokenLossMeter(
   size: { readonly longest: number; readonly microTokens: number },
 ): TokenLossMeter {
   const { runtime, spec } = model;
-  // As in training, rows up to 512 run best whole.
-  const queryChunks = size.longest <= 512 ? 1 : Math.ceil(size.longest / 128);
+  const queryChunks = queryChunksFor(size.longest);
   const programs = new Map<string, Program>();
   let changes: ResidentAdapter | undefined;
 

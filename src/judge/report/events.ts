@@ -40,9 +40,8 @@ export interface RunCurves {
     readonly seconds: number;
     readonly tokensPerSecond: number;
     readonly peakBytes: number;
-    /** Of an average step; NaN in a run of an older version, as the predictions are. */
+    /** Of an average step; NaN in a run of an older version, as the prediction is. */
     readonly stepSeconds: number;
-    readonly predictedStepSeconds: number;
     readonly predictedPeakBytes: number;
   };
   readonly resumed: number;
@@ -188,7 +187,6 @@ function finishOf(event: Fields): NonNullable<RunCurves["finished"]> {
     tokensPerSecond: numberOf(event["tokensPerSecond"]),
     peakBytes: numberOf(event["peakBytes"]),
     stepSeconds: numberOf(event["stepSeconds"]),
-    predictedStepSeconds: numberOf(event["predictedStepSeconds"]),
     predictedPeakBytes: numberOf(event["predictedPeakBytes"]),
   };
 }

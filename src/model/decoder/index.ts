@@ -1,7 +1,7 @@
 /** What a model is (`ModelSpec`), and the one decoder that runs all of them. */
 export { decoder, embeddings, finalNorm, vocabularyTable } from "./decoder.ts";
 export type { DecoderOptions, FlatInputs, Recompute } from "./decoder.ts";
-export { causalMask, flatBatch } from "./flat-batch.ts";
+export { causalMask, flatBatch, queryChunksFor } from "./flat-batch.ts";
 export { microBatches } from "./micro-batches.ts";
 export { tokenTree } from "./token-tree.ts";
 export type { FlatBatch, Sequence } from "./flat-batch.ts";

@@ -75,28 +75,20 @@ function figures({ finished, trainableParameters, totalParameters, evaluations }
           tile(
             Number.isFinite(finished.peakBytes) ? formatBytes(finished.peakBytes) : "–",
             both(
-              `peak memory${predicted(finished.predictedPeakBytes, formatBytes, ", predicted ")}`,
-              `内存峰值${predicted(finished.predictedPeakBytes, formatBytes, "，预测 ")}`,
+              `peak memory${predicted(finished.predictedPeakBytes, ", predicted ")}`,
+              `内存峰值${predicted(finished.predictedPeakBytes, "，预测 ")}`,
             ),
           ),
           ...(finished.stepSeconds > 0
-            ? [
-                tile(
-                  formatDuration(finished.stepSeconds),
-                  both(
-                    `a step${predicted(finished.predictedStepSeconds, formatDuration, ", predicted ")}`,
-                    `每步${predicted(finished.predictedStepSeconds, formatDuration, "，预测 ")}`,
-                  ),
-                ),
-              ]
+            ? [tile(formatDuration(finished.stepSeconds), both("a step", "每步"))]
             : []),
         ]),
   ]);
 }
 
 /** What the plan had said, where it had. */
-function predicted(value: number, format: (value: number) => string, before: string): string {
-  return Number.isFinite(value) ? `${before}${format(value)}` : "";
+function predicted(bytes: number, before: string): string {
+  return Number.isFinite(bytes) ? `${before}${formatBytes(bytes)}` : "";
 }
 
 function remarks({ warnings, warningCount, broken, firstBroken, resumed }: RunCurves): Markup {
