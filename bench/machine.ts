@@ -4,13 +4,17 @@ import { cpus } from "node:os";
 
 /** Most bytes this process has had resident (VmHWM); on systems without /proc what Node reports. */
 export function peakBytes(): number {
+  return peakOf("self") ?? process.resourceUsage().maxRSS * 1024;
+}
+
+/** The same of another process; absent where the system does not tell. */
+export function peakOf(process: number | "self"): number | undefined {
   try {
-    const kibibytes = /VmHWM:\s+(\d+)/.exec(readFileSync("/proc/self/status", "utf8"))?.[1];
-    if (kibibytes !== undefined) return Number(kibibytes) * 1024;
+    const kibibytes = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${process}/status`, "utf8"))?.[1];
+    return kibibytes === undefined ? undefined : Number(kibibytes) * 1024;
   } catch {
-    // No /proc here.
+    return undefined;
   }
-  return process.resourceUsage().maxRSS * 1024;
 }
 
 export function processorName(): string {

@@ -9,6 +9,7 @@ import { foldCommand } from "./fold.ts";
 import { memoryCommand } from "./memory.ts";
 import { modesCommand } from "./modes.ts";
 import { sevenBCommand } from "./seven-b.ts";
+import { startCommand } from "./start.ts";
 import { trainStepCommand } from "./train-step.ts";
 
 const program = new Command("bench")
@@ -22,6 +23,7 @@ const program = new Command("bench")
   .addCommand(memoryCommand())
   .addCommand(modesCommand())
   .addCommand(sevenBCommand())
+  .addCommand(startCommand())
   .addCommand(evaluateBatchingCommand())
   .addCommand(detectorsCommand())
   .showHelpAfterError();

@@ -3,6 +3,7 @@ import type { EncodingReport, FoldReport } from "../data/feed/index.ts";
 import type { ChatModel } from "../model/index.ts";
 import { type AdapterOptions, expectedWeights, parameterCount, tokenTree } from "../model/decoder/index.ts";
 import type { ParameterLayout } from "../model/nn/index.ts";
+import type { Stopwatch } from "../util/index.ts";
 import type { AdaptedLayer, BatchSource, MemoryPrediction, TrainingBatch } from "../train/index.ts";
 import { checkBase } from "./base-model.ts";
 import { encodedSets } from "./encoded-sets.ts";
@@ -68,6 +69,8 @@ export interface PlanOptions {
   readonly limit?: MemoryLimit;
   /** Resident before anything of the model is loaded; absent: what this process has now. */
   readonly processBytes?: number;
+  /** Told how long parts of it take. */
+  readonly watch?: Stopwatch;
 }
 
 /** Renders and folds the data, lays out the parameters, counts steps and memory, and chooses what fits. */
@@ -79,12 +82,14 @@ export function planTraining(
     choosable = { microTokens: false, checkpointing: false },
     processBytes = process.memoryUsage.rss(),
     limit = memoryLimit(config),
+    watch,
   }: PlanOptions = {},
 ): TrainPlan {
   const { spec, renderer } = model;
   checkBase(config, spec);
   const maxLength = Math.min(config.training.maxLength ?? 1024, spec.contextLength);
   const sets = encodedSets(data, renderer, { maxLength, fold: config.training.fold });
+  watch?.lap("encodeData");
   const { training: trainingSet, validation: validationSet } = sets;
   // NEFTune's noise is each sequence's own, by its length.
   const share = config.training.fold && config.training.neftune === 0;

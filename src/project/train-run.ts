@@ -20,7 +20,7 @@ import {
   trainingEngine,
   trainingLoop,
 } from "../train/index.ts";
-import { UserError, errorCode } from "../util/index.ts";
+import { type Stopwatch, UserError, errorCode, stopwatch } from "../util/index.ts";
 import { loadBase } from "./base-model.ts";
 import { engineOptions } from "./engine-options.ts";
 import { saveModelFolder } from "./model-folder.ts";
@@ -44,6 +44,8 @@ export interface PreparedRun extends AsyncDisposable {
   readonly model: ChatModel;
   readonly data: TrainingData;
   readonly plan: TrainPlan;
+  /** Runs since the data began to be read. */
+  readonly watch: Stopwatch;
   /** Writes what a new run's folder holds from its beginning. */
   readonly beside?: (folder: string) => Promise<void>;
 }
@@ -66,7 +68,9 @@ export async function prepareRun(
   const config = resumed === undefined ? given : await withChosen(given, resumed, origins);
   const choosable = resumed === undefined ? choosableBy(origins) : choosableBy();
   if (config.method === "pretrain") return preparePretraining(config, await readStart(config.model));
+  const watch = stopwatch();
   const data = await readTrainingData(config.data, config.seed);
+  watch.lap("readData");
   const { separator, keepFirstTurns } = config.template;
   const { slidingWindow } = config.training;
   const model = await openChatModel(config.model, {
@@ -80,8 +84,10 @@ export async function prepareRun(
       notice("the model has no chat template; ChatML is used, in training and afterwards");
     if (model.renderer.vocabularyGrew)
       notice(`the separator ${separator} is a new token: it starts as the mean of all embeddings`);
-    const plan = planTraining(config, model, data, { choosable });
-    return { model, data, plan, [Symbol.asyncDispose]: model.close };
+    watch.lap("openModel");
+    const plan = planTraining(config, model, data, { choosable, watch });
+    watch.lap("plan");
+    return { model, data, plan, watch, [Symbol.asyncDispose]: model.close };
   } catch (error) {
     await model.close();
     throw error;
@@ -94,11 +100,16 @@ export function preparePretraining(
   start: Start,
   { isNew = false, origins }: { readonly isNew?: boolean } & Pick<PrepareRunOptions, "origins"> = {},
 ): PreparedRun {
+  const watch = stopwatch();
   const { model, data } = openStart(start, config.model);
+  watch.lap("openModel");
+  const plan = planTraining(config, model, data, { choosable: choosableBy(origins), watch });
+  watch.lap("plan");
   return {
     model,
     data,
-    plan: planTraining(config, model, data, { choosable: choosableBy(origins) }),
+    plan,
+    watch,
     ...(isNew ? { beside: (folder: string) => writeStart(join(folder, startFolder), start) } : {}),
     [Symbol.asyncDispose]: model.close,
   };
@@ -164,11 +175,12 @@ async function* trainIn(
   prepared: PreparedRun,
   options: RunOptions,
 ): AsyncGenerator<RunEvent, void> {
-  const { model, plan } = prepared;
+  const { model, plan, watch } = prepared;
   const { config } = plan;
   const fingerprint = fingerprintOf(prepared);
   const { threads, provider } = config.runtime;
   await using runtime = await onnxRuntime({ provider, ...(threads === undefined ? {} : { threads }) });
+  watch.lap("startRuntime");
   const calibration = () => plan.training.batch(0).microBatches[0]!;
   const whole = plan.adapter === undefined;
   const halves = halvesOf(config);
@@ -179,11 +191,13 @@ async function* trainIn(
   const initial = await firstValues(config, plan, model, whole ? options.onWeight : undefined);
   const added = await addedRows(model, plan);
   const trained = (parameters: Float32Array): Adapter => adapterOf(prepared, parameters, added);
+  watch.lap("loadWeights");
   await using engine = await trainingEngine(resident, initial, {
     ...engineOptions(config, plan, plan.share),
     ...plan.chunks,
     recompute: config.training.checkpointing,
   });
+  watch.lap("createSession");
   await using probe = probeOf(prepared, resident, options.notice ?? (() => {}));
   const history = checkpoint === undefined ? [] : await readEvents(folder.path);
   yield* trainingLoop(
@@ -232,6 +246,7 @@ async function* trainIn(
       peakBytes: async () => (await runtime.memory()).peakBytes,
       prediction: { peakBytes: plan.summary.memory.totalBytes },
       layout: plan.layout,
+      startSeconds: watch.laps(),
       ...(probe === undefined
         ? {}
         : {

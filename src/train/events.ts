@@ -1,4 +1,5 @@
 /** What a run tells while it runs: the screen, logs, reports and tests read these same events. */
+import type { Laps } from "../util/index.ts";
 
 export type StopReason = "completed" | "early-stopped" | "interrupted";
 
@@ -11,6 +12,8 @@ export type RunEvent =
       readonly stepsPerEpoch: number;
       /** The first step that will run, from 1; above 1 when the run was resumed. */
       readonly firstStep: number;
+      /** Seconds that each part of the start took until here, by name and in order. */
+      readonly startSeconds?: Laps;
     }
   | {
       /** What the plan says before the first step; never said anew when a run goes on. */
@@ -121,6 +124,7 @@ export function withoutTimes(event: RunEvent): Record<string, unknown> {
     time: _____,
     stepSeconds: ______,
     predictedPeakBytes: _______,
+    startSeconds: ________,
     ...rest
   } = event as RunEvent & Record<string, unknown>;
   return rest;

@@ -2,7 +2,7 @@
 import type { Sequence } from "../model/decoder/index.ts";
 import { type Schedule, scheduleFactor } from "../compute/optim/index.ts";
 import type { ParameterLayout } from "../model/nn/index.ts";
-import { CancelledError, UserError } from "../util/index.ts";
+import { CancelledError, type Laps, UserError } from "../util/index.ts";
 import type { Progress } from "./checkpoint.ts";
 import { type ScalerOptions, firstScale, nextScale } from "./loss-scaler.ts";
 import { type BestSoFar, type Patience, judge } from "./early-stopping.ts";
@@ -63,6 +63,8 @@ export interface LoopOptions {
   readonly peakBytes: () => Promise<number>;
   /** Told when the run starts, and again beside what came true; a resumed run reads it in its history. */
   readonly prediction?: Prediction;
+  /** What the start took, told when the run starts. */
+  readonly startSeconds?: Laps;
   /** Where each parameter stands in the gradient; with it, gradient norms by layer are told before each evaluation. */
   readonly layout?: ParameterLayout;
   /** Replies of the model as it is to a few held-out customers, told after each evaluation. */
@@ -179,6 +181,7 @@ export async function* trainingLoop(
       steps: options.steps,
       stepsPerEpoch: training.stepsPerEpoch,
       firstStep: step + 1,
+      ...(options.startSeconds === undefined ? {} : { startSeconds: options.startSeconds }),
     });
     if (options.prediction !== undefined) yield told({ type: "prediction", ...options.prediction });
   }

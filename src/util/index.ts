@@ -27,5 +27,7 @@ export { parseJson, readJsonLines } from "./jsonl.ts";
 export { lockFile } from "./lock.ts";
 export { random, randomFromState } from "./random.ts";
 export type { Random } from "./random.ts";
+export { stopwatch } from "./stopwatch.ts";
+export type { Laps, Stopwatch } from "./stopwatch.ts";
 export { readTextLines } from "./text-lines.ts";
 export type { TextLine } from "./text-lines.ts";
