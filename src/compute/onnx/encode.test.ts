@@ -36,6 +36,7 @@ interface Decoded {
     }[];
     input: { name: string; type: { tensorType: { elemType: number; shape: { dim?: object[] } } } }[];
     output: { name: string; type: { tensorType: { elemType: number; shape: { dim?: object[] } } } }[];
+    valueInfo?: Decoded["graph"]["output"];
   };
 }
 
@@ -133,6 +134,20 @@ describe("encodeModel", () => {
         "best = ArgMax(FusedMatMul_1) axis=-1 keepdims=0",
       ]
     `);
+  });
+
+  test("tells the shape of every value in between, however its shape comes about", () => {
+    const builder = new GraphBuilder();
+    const x = builder.input("x", "float32", ["T", 6]);
+    const kept = builder.barrier(builder.reshape(x, ["2*T", 3]), builder.neg(x));
+    builder.output("y", builder.exp(kept));
+    const { valueInfo = [], node } = decode(encodeModel(builder.build()).model).graph;
+    const shapes = valueInfo.map(({ name, type }) => {
+      const dims = type.tensorType.shape.dim as { dimValue?: string; dimParam?: string }[];
+      const maker = node.find(({ output }) => output.includes(name))!;
+      return `${maker.opType} ${dims.map(({ dimValue, dimParam }) => dimValue ?? dimParam).join(" x ")}`;
+    });
+    expect(shapes).toEqual(["Reshape size_0 x 3", "Neg T x 6", "Reshape size_0 x 3"]);
   });
 
   test("computes open sizes once, from the inputs' shapes", () => {

@@ -62,7 +62,7 @@ export function encodeModel(graph: Graph, options: EncodeOptions = {}): EncodedM
     initializers,
     inputs: graph.inputs.map((value) => valueMessage(nameOf(value), value, parameter)),
     outputs: [...graph.outputs].map(([name, value]) => valueMessage(name, value, parameter)),
-    results: reshaped(graph).map((value) => valueMessage(nameOf(value), value, parameter)),
+    results: between(graph).map((value) => valueMessage(nameOf(value), value, parameter)),
     metadata: Object.entries(metadata),
   });
   const model = message.join();
@@ -70,15 +70,13 @@ export function encodeModel(graph: Graph, options: EncodeOptions = {}): EncodedM
 }
 
 /**
- * The results of Reshape with open sizes: onnxruntime loses track of them at a -1, and then no longer fuses a product
- * with the sum that follows it.
+ * What onnxruntime would have to infer, and loses track of at a -1, a Pad or a barrier: then it no longer fuses a
+ * product with the sum that follows it, and its search for a buffer to use again, which passes by all free ones of
+ * other shapes, takes most of the time in which a session is made.
  */
-function reshaped(graph: Graph): readonly Value[] {
+function between(graph: Graph): readonly Value[] {
   const outputs = new Set(graph.outputs.values());
-  return graph.nodes
-    .filter(({ op }) => op === "Reshape")
-    .map((node) => node.outputs[0]!)
-    .filter((value) => !outputs.has(value) && value.shape.some((dim) => typeof dim === "string"));
+  return graph.nodes.flatMap((node) => node.outputs).filter((value) => !outputs.has(value));
 }
 
 function lower<K extends Op>(
