@@ -121,7 +121,7 @@ async function measure(flags: Flags): Promise<void> {
     processorSeconds.push((user + system) / 1e6);
   }
   const { weights } = frozenBytes(spec, store, frozen);
-  const expected = memoryPredictor({ model, options, processBytes, weightBytes: weights })({
+  const expected = memoryPredictor({ model, options, processBytes, weightBytes: weights }).predict({
     ...chunks,
     recompute: "blocks",
     training: [[row]],

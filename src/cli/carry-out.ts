@@ -3,12 +3,14 @@ import {
   type PreparedRun,
   type PrepareRunOptions,
   type Resolved,
+  type RunTime,
   leafKeys,
+  measureRunTime,
   refuseWithoutMemory,
   runTraining,
 } from "../project/index.ts";
 import type { RunEvent } from "../train/index.ts";
-import { CancelledError } from "../util/index.ts";
+import { CancelledError, UserError } from "../util/index.ts";
 import { settingText } from "./from-finding.ts";
 import { hubReporter } from "./hub-events.ts";
 import { interruptSignal, interruptedExitCode } from "./interrupt.ts";
@@ -43,7 +45,8 @@ export async function carryOut(options: CarryOutOptions, output: Output): Promis
       origins: resolved.origins,
       ...(options.resume ? { resumed: folder } : {}),
     });
-    describePlan(prepared, folder, output);
+    const time = options.dryRun ? await measuredTime(prepared, output) : undefined;
+    describePlan(prepared, folder, output, time);
     for (const line of options.lines ?? []) output.line(`${bold("change".padEnd(8))}${line}`);
     if (options.dryRun) {
       const { config, choice } = prepared.plan;
@@ -55,7 +58,7 @@ export async function carryOut(options: CarryOutOptions, output: Output): Promis
       output.json({
         type: "result",
         run: folder,
-        ...planJson(prepared),
+        ...planJson(prepared, time),
         config: resolved.config,
         chosen: choice.settings,
       });
@@ -87,5 +90,19 @@ export async function carryOut(options: CarryOutOptions, output: Output): Promis
     throw error;
   } finally {
     interrupt.dispose();
+  }
+}
+
+/** Seconds of the run, by a second or two of measuring; a plan is shown without them where that is refused. */
+async function measuredTime(prepared: PreparedRun, output: Output): Promise<RunTime | undefined> {
+  output.live("measuring how fast this machine trains");
+  try {
+    return await measureRunTime(prepared);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    output.notice(`the time of a step is not known: ${error.message}`);
+    return undefined;
+  } finally {
+    output.clear();
   }
 }

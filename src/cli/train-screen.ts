@@ -1,6 +1,6 @@
 /** A training run on the screen: a live block on a terminal, plain lines in a pipe, JSON lines on demand. */
 import { parameterCount } from "../model/decoder/index.ts";
-import { type PreparedRun, numericsNote } from "../project/index.ts";
+import { type PreparedRun, type RunTime, numericsNote } from "../project/index.ts";
 import type { RunEvent } from "../train/index.ts";
 import { formatBytes, formatCount, formatDuration, formatPercent } from "../util/index.ts";
 import { type Output, bar, bold, cyan, dim, green, sparkline, yellow } from "./terminal.ts";
@@ -12,7 +12,12 @@ type Scaling = Required<Pick<Step, "lossScale" | "skippedSteps">>;
 type Evaluation = Extract<RunEvent, { type: "evaluation" }>;
 
 /** The plan as a few lines: model, adapter, data, length of the run. */
-export function describePlan({ plan, model, data }: PreparedRun, folder: string, output: Output): void {
+export function describePlan(
+  { plan, model, data }: PreparedRun,
+  folder: string,
+  output: Output,
+  time?: RunTime,
+): void {
   const { summary, config, layers } = plan;
   const { training, validation, memory, trainableParameters, totalParameters } = summary;
   const { lora } = config;
@@ -75,6 +80,7 @@ export function describePlan({ plan, model, data }: PreparedRun, folder: string,
     "run",
     `${formatCount(summary.steps)} steps of ${batch}, ${formatCount(summary.stepsPerEpoch)} an epoch`,
   );
+  if (time !== undefined) row("time", timeText(time));
   row("memory", memoryText(plan));
   if (plan.choice.reason !== undefined) {
     const { microTokens, checkpointing } = plan.choice.settings;
@@ -87,6 +93,21 @@ export function describePlan({ plan, model, data }: PreparedRun, folder: string,
     `a checkpoint takes ${formatBytes(summary.checkpointBytes)}; ${config.checkpoint.keep} and the best are kept`,
   );
   row("", folder);
+}
+
+/** A step, what it computes and how fast this machine does, and the whole run. */
+function timeText({
+  stepSeconds,
+  evaluationSeconds,
+  totalSeconds,
+  stepOperations,
+  stepBytes,
+  rates,
+}: RunTime): string {
+  const giga = (value: number): string => formatCount(Math.round(value / 1e9));
+  const fastest = Math.max(...Object.values(rates.operationsPerSecond));
+  const evaluations = evaluationSeconds > 0 ? ` and ${formatDuration(evaluationSeconds)} an evaluation` : "";
+  return `about ${formatDuration(stepSeconds)} a step${evaluations}, ${formatDuration(totalSeconds)} in all if nothing stops it early (${giga(stepOperations)} billion operations and ${formatBytes(stepBytes)} moved a step; measured now: products up to ${giga(fastest)} billion a second)`;
 }
 
 /** The whole and its largest parts, and what there is. */
@@ -104,7 +125,10 @@ function memoryText({ summary: { memory }, limit }: PreparedRun["plan"]): string
 }
 
 /** The figures of the plan that programs need. */
-export function planJson({ plan: { summary, limit, choice } }: PreparedRun): Record<string, unknown> {
+export function planJson(
+  { plan: { summary, limit, choice } }: PreparedRun,
+  time?: RunTime,
+): Record<string, unknown> {
   return {
     trainableParameters: summary.trainableParameters,
     totalParameters: summary.totalParameters,
@@ -123,6 +147,16 @@ export function planJson({ plan: { summary, limit, choice } }: PreparedRun): Rec
     checkpointing: choice.settings.checkpointing,
     ...(choice.reason === undefined ? {} : { chosenBecause: choice.reason }),
     memoryBytesInFloat32: summary.plainMemoryBytes,
+    ...(time === undefined
+      ? {}
+      : {
+          stepSecondsEstimated: time.stepSeconds,
+          evaluationSecondsEstimated: time.evaluationSeconds,
+          totalSecondsEstimated: time.totalSeconds,
+          stepOperations: time.stepOperations,
+          stepBytes: time.stepBytes,
+          measuredRates: time.rates,
+        }),
   };
 }
 
@@ -208,7 +242,7 @@ export function trainingScreen(
         if (last !== undefined) output.line(dim(`        ${noiseSummary(last, plan)}`));
         return;
       case "prediction":
-        output.line(dim(`        expected: ${formatBytes(event.peakBytes)} at most`));
+        output.line(dim(`        expected: ${formatBytes(event.peakBytes)} at most${expectedTime(event)}`));
         return;
       case "started":
       case "checkpoint":
@@ -235,6 +269,14 @@ function noiseSummary({ noiseScale, replies }: Step, { config }: PreparedRun["pl
 
 function scalingText({ lossScale, skippedSteps }: Scaling): string {
   return `loss scale ${formatCount(lossScale)}, ${formatCount(skippedSteps)} skipped`;
+}
+
+function expectedTime({
+  stepSeconds,
+  totalSeconds,
+}: Extract<RunEvent, { type: "prediction" }>): string {
+  if (stepSeconds === undefined || totalSeconds === undefined) return "";
+  return `, about ${formatDuration(stepSeconds)} a step, ${formatDuration(totalSeconds)} in all`;
 }
 
 /** Steps of the same kind take about as long as the last ones; evaluations and a last one are still to come. */
@@ -301,6 +343,8 @@ function resultOf(
     stepSeconds: event.stepSeconds,
     peakBytes: event.peakBytes,
     predictedPeakBytes: event.predictedPeakBytes,
+    predictedStepSeconds: event.predictedStepSeconds,
+    predictedSeconds: event.predictedSeconds,
     seconds: event.seconds,
     ...scaling,
   };
@@ -324,11 +368,14 @@ function finish(
     ? `validation loss ${event.validationLossBefore.toFixed(4)} → ${event.validationLossBest.toFixed(4)} (step ${event.bestStep}); `
     : "";
   const scaled = scaling === undefined ? "" : `; ${scalingText(scaling)}`;
-  const { predictedPeakBytes, stepSeconds } = event;
+  const { predictedPeakBytes, stepSeconds, predictedStepSeconds, predictedSeconds } = event;
+  const expected = (seconds: number | undefined): string =>
+    seconds === undefined ? "" : ` (expected ${formatDuration(seconds)})`;
   const expectedPeak =
     predictedPeakBytes === undefined ? "" : ` (expected ${formatBytes(predictedPeakBytes)})`;
-  const pace = stepSeconds > 0 ? `; ${formatDuration(stepSeconds)} a step` : "";
+  const pace =
+    stepSeconds > 0 ? `; ${formatDuration(stepSeconds)} a step${expected(predictedStepSeconds)}` : "";
   output.line(
-    `${bold("done")}    ${losses}${formatCount(event.tokensPerSecond)} tokens/s; peak ${formatBytes(event.peakBytes)}${expectedPeak}${pace}; ${formatDuration(event.seconds)}${scaled}`,
+    `${bold("done")}    ${losses}${formatCount(event.tokensPerSecond)} tokens/s; peak ${formatBytes(event.peakBytes)}${expectedPeak}${pace}; ${formatDuration(event.seconds)}${expected(predictedSeconds)}${scaled}`,
   );
 }

@@ -24,6 +24,8 @@ export { makeStart } from "./pretrain-start.ts";
 export type { Start, StartOptions } from "./pretrain-start.ts";
 export { adapterOf, preparePretraining, prepareRun, runTraining } from "./train-run.ts";
 export type { Notice, PrepareRunOptions, PreparedRun, RunOptions } from "./train-run.ts";
+export { measureRunTime } from "./run-time.ts";
+export type { RunTime } from "./run-time.ts";
 export { readTrainingData, splitByConversation } from "./training-data.ts";
 export type { DataSource, TrainingData } from "./training-data.ts";
 export { refuseWithoutMemory } from "./run-memory.ts";

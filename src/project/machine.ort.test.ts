@@ -179,6 +179,9 @@ describe("settings that nobody gave", () => {
       ...nothing,
       totalBytes: totals[`${microTokens} ${checkpointing}`] ?? 1e9,
     }),
+    graphs: () => {
+      throw new Error("not asked for");
+    },
     inFewerBits: () => undefined,
     inFloat32: () => bytes(totals),
     longest: 100,

@@ -5,6 +5,8 @@ import type { Recompute } from "../model/decoder/index.ts";
 import {
   type BatchSource,
   type MemoryPrediction,
+  type MemoryPredictor,
+  type RunGraphs,
   type TrainingBatch,
   batchSource,
   chunksFor,
@@ -52,6 +54,8 @@ export interface RunMemory {
   /** How the sets are cut under these settings. */
   readonly batches: (settings: MemorySettings) => RunBatches;
   readonly predict: (settings: Shortened) => MemoryPrediction;
+  /** The graphs of a run with these settings. */
+  readonly graphs: (settings: MemorySettings) => RunGraphs;
   /** The same run with its base in NF4, and what else is to be set with it; absent where there is none. */
   readonly inFewerBits: () => (RunMemory & { readonly alsoSet: readonly string[] }) | undefined;
   /** The same run without mixed precision, activations in float32. */
@@ -82,21 +86,21 @@ export function runMemory(options: RunMemoryOptions): RunMemory {
       cuts.set(key, (cut = batchesOf(config, shortened(sets, maxLength), microTokens, share)));
     return cut;
   };
-  let predictor: ReturnType<typeof memoryPredictor> | undefined;
+  let made: MemoryPredictor | undefined;
+  const predictor = (): MemoryPredictor =>
+    (made ??= memoryPredictor({
+      ...baseForm(model, config),
+      options: engineOptions(config, parts, share),
+      processBytes,
+    }));
   const known = new Map<string, MemoryPrediction>();
   const predict = ({ checkpointing, ...settings }: Shortened): MemoryPrediction => {
     const key = JSON.stringify([checkpointing, settings.microTokens, settings.maxLength ?? longest]);
     let found = known.get(key);
     if (found === undefined) {
-      const form = baseForm(model, config);
-      predictor ??= memoryPredictor({
-        ...form,
-        options: engineOptions(config, parts, share),
-        processBytes,
-      });
       const cut = cutInto(settings.microTokens, settings.maxLength);
       const steps = Math.min(cut.training.stepsPerEpoch, stepsSearched);
-      found = predictor({
+      found = predictor().predict({
         recompute: checkpointing,
         ...cut.chunks,
         training: Array.from({ length: steps }, (_, step) => cut.training.batch(step).microBatches).flat(),
@@ -109,6 +113,8 @@ export function runMemory(options: RunMemoryOptions): RunMemory {
   return {
     batches: ({ microTokens }) => cutInto(microTokens),
     predict,
+    graphs: ({ microTokens, checkpointing }) =>
+      predictor().graphs({ recompute: checkpointing, ...cutInto(microTokens).chunks }),
     inFewerBits: once(() => {
       const { base } = config.training;
       if (base !== "float32" || config.method !== "lora") return undefined;

@@ -14,6 +14,7 @@ import {
   scalerDefaults,
   type TensorboardLog,
   checkpointPath,
+  compilePrograms,
   pruneCheckpoints,
   saveCheckpoint,
   tensorboardLog,
@@ -21,7 +22,7 @@ import {
   trainingLoop,
 } from "../train/index.ts";
 import { type Stopwatch, UserError, errorCode, stopwatch } from "../util/index.ts";
-import { loadBase } from "./base-model.ts";
+import { baseForm, loadBase } from "./base-model.ts";
 import { engineOptions } from "./engine-options.ts";
 import { saveModelFolder } from "./model-folder.ts";
 import { availableMemoryBytes } from "./machine.ts";
@@ -36,6 +37,7 @@ import { existingRun, resumeRun } from "./resume.ts";
 import { lockRun } from "./run-lock.ts";
 import { choosableBy, withChosen } from "./run-memory.ts";
 import { type RunFolder, createRun, readEvents } from "./run-folder.ts";
+import { predictRunTime } from "./run-time.ts";
 import type { TrainConfig } from "./schema.ts";
 import { addedRows, firstValues, trainedAdapter } from "./trained-parts.ts";
 import { type TrainingData, readTrainingData } from "./training-data.ts";
@@ -180,7 +182,18 @@ async function* trainIn(
   const fingerprint = fingerprintOf(prepared);
   const { threads, provider } = config.runtime;
   await using runtime = await onnxRuntime({ provider, ...(threads === undefined ? {} : { threads }) });
+  const engineSettings = {
+    ...engineOptions(config, plan, plan.share),
+    ...plan.chunks,
+    recompute: config.training.checkpointing,
+  };
+  // Sessions are made in the runtime's thread while this one reads weights; LLM.int8()'s graph depends on the weights.
+  const programs =
+    config.training.base === "llm-int8"
+      ? undefined
+      : compilePrograms(runtime, baseForm(model, config).model, engineSettings);
   watch.lap("startRuntime");
+  const time = options.resume ? undefined : await predictRunTime({ plan, model, runtime, measure: false });
   const calibration = () => plan.training.batch(0).microBatches[0]!;
   const whole = plan.adapter === undefined;
   const halves = halvesOf(config);
@@ -192,11 +205,7 @@ async function* trainIn(
   const added = await addedRows(model, plan);
   const trained = (parameters: Float32Array): Adapter => adapterOf(prepared, parameters, added);
   watch.lap("loadWeights");
-  await using engine = await trainingEngine(resident, initial, {
-    ...engineOptions(config, plan, plan.share),
-    ...plan.chunks,
-    recompute: config.training.checkpointing,
-  });
+  await using engine = await trainingEngine(resident, initial, engineSettings, programs);
   watch.lap("createSession");
   await using probe = probeOf(prepared, resident, options.notice ?? (() => {}));
   const history = checkpoint === undefined ? [] : await readEvents(folder.path);
@@ -244,7 +253,10 @@ async function* trainIn(
             )
           : saveAdapter(folder.adapter, trained(parameters), adapterNotes(prepared)),
       peakBytes: async () => (await runtime.memory()).peakBytes,
-      prediction: { peakBytes: plan.summary.memory.totalBytes },
+      prediction: {
+        peakBytes: plan.summary.memory.totalBytes,
+        ...(time === undefined ? {} : { stepSeconds: time.stepSeconds, totalSeconds: time.totalSeconds }),
+      },
       layout: plan.layout,
       startSeconds: watch.laps(),
       ...(probe === undefined

@@ -20,6 +20,9 @@ export type RunEvent =
       readonly type: "prediction";
       /** Most bytes that the process is going to have resident. */
       readonly peakBytes: number;
+      /** Mean of the run's steps, and all of it with evaluations; absent where the machine's speed is not known. */
+      readonly stepSeconds?: number;
+      readonly totalSeconds?: number;
     }
   | {
       readonly type: "step";
@@ -103,6 +106,8 @@ export type RunEvent =
       readonly seconds: number;
       /** What was predicted, beside what came true. */
       readonly predictedPeakBytes?: number;
+      readonly predictedStepSeconds?: number;
+      readonly predictedSeconds?: number;
     };
 
 /** What the model at this step says to a held-out customer, greedily. */
@@ -116,16 +121,19 @@ export interface ProbeReply {
 
 /** An event without what differs between two runs of one seed: times (that of day too, which a log adds), rates, memory, predictions of them, paths. */
 export function withoutTimes(event: RunEvent): Record<string, unknown> {
-  const {
-    seconds: _,
-    tokensPerSecond: __,
-    peakBytes: ___,
-    path: ____,
-    time: _____,
-    stepSeconds: ______,
-    predictedPeakBytes: _______,
-    startSeconds: ________,
-    ...rest
-  } = event as RunEvent & Record<string, unknown>;
-  return rest;
+  return Object.fromEntries(Object.entries(event).filter(([name]) => !differing.has(name)));
 }
+
+const differing: ReadonlySet<string> = new Set([
+  "seconds",
+  "tokensPerSecond",
+  "peakBytes",
+  "path",
+  "time",
+  "stepSeconds",
+  "totalSeconds",
+  "startSeconds",
+  "predictedPeakBytes",
+  "predictedStepSeconds",
+  "predictedSeconds",
+]);

@@ -17,10 +17,19 @@ export { initialAdapter } from "./initialise.ts";
 export { trainingLoop } from "./loop.ts";
 export type { BatchSource, LoopOptions, Prediction, TrainingBatch } from "./loop.ts";
 export { memoryPredictor } from "./peak-memory.ts";
-export type { MemoryOptions, MemoryPrediction, MemoryQuestion } from "./peak-memory.ts";
+export type {
+  MemoryOptions,
+  MemoryPrediction,
+  MemoryPredictor,
+  MemoryQuestion,
+  RunGraphs,
+} from "./peak-memory.ts";
 export { halfTypes, plainNumerics } from "./precision.ts";
 export type { Numerics, Precision } from "./precision.ts";
+export { batchSizes } from "./step-graphs.ts";
 export type { ModelForm } from "./step-graphs.ts";
+export { graphCounters, secondsAt, stepTimes } from "./step-time.ts";
+export type { Calibration, GraphCounters, Rates, StepTimes } from "./step-time.ts";
 export { tensorboardLog } from "./tensorboard.ts";
 export type { TensorboardLog, TensorboardOptions } from "./tensorboard.ts";
 export { watcher } from "./watch.ts";

@@ -130,13 +130,18 @@ describe("early stopping", () => {
 });
 
 describe("a prediction", () => {
-  const prediction = { peakBytes: 1000 };
-  const kept = { predictedPeakBytes: 1000 };
+  const prediction = { peakBytes: 1000, stepSeconds: 2, totalSeconds: 10 };
+  const kept = { predictedPeakBytes: 1000, predictedStepSeconds: 2 };
 
   test("is told when the run starts, and beside what came true", async () => {
     const { events } = await record({ losses: falling, prediction });
     expect(events.slice(0, 2).map(short)).toEqual(["started", "prediction"]);
-    expect(events.at(-1)).toMatchObject({ type: "finished", peakBytes: 1, ...kept });
+    expect(events.at(-1)).toMatchObject({
+      type: "finished",
+      peakBytes: 1,
+      ...kept,
+      predictedSeconds: 10,
+    });
     expect(events.at(-1)).toHaveProperty("stepSeconds", expect.any(Number));
   });
 
@@ -146,6 +151,8 @@ describe("a prediction", () => {
     const again = await record({ losses: falling, steps: 5, resume, prediction: { peakBytes: 7 } });
     expect(again.events.map(short)).not.toContain("prediction");
     expect(again.events.at(-1)).toMatchObject({ step: 5, ...kept });
+    // The whole run's is not for the part after it was resumed.
+    expect(again.events.at(-1)).not.toHaveProperty("predictedSeconds");
   });
 
   test("is no part of what two runs of one seed have in common", () => {

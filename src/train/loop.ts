@@ -227,6 +227,11 @@ export async function* trainingLoop(
     peakBytes: await options.peakBytes(),
     seconds: since(began),
     ...(predicted === undefined ? {} : { predictedPeakBytes: predicted.peakBytes }),
+    ...(predicted?.stepSeconds === undefined ? {} : { predictedStepSeconds: predicted.stepSeconds }),
+    // Of a whole run, to be set beside a whole run alone.
+    ...(predicted?.totalSeconds === undefined || options.resume !== undefined || reason !== "completed"
+      ? {}
+      : { predictedSeconds: predicted.totalSeconds }),
   };
 
   function evaluationDue(last: boolean): boolean {

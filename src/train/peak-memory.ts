@@ -1,9 +1,9 @@
 /** How much memory a run will take, from its graphs and its batches, before a weight is read. */
 import { type Graph, byteCounter, optimize, symbolSizes } from "../compute/graph/index.ts";
 import { Arena, bufferEvents, evaluateNode } from "../compute/runtime/index.ts";
-import { type Sequence, flatBatch } from "../model/decoder/index.ts";
+import type { Sequence } from "../model/decoder/index.ts";
 import type { EngineOptions } from "./engine.ts";
-import { type ModelForm, measuringGraph, stepGraph, updateGraph } from "./step-graphs.ts";
+import { type ModelForm, batchSizes, measuringGraph, stepGraph, updateGraph } from "./step-graphs.ts";
 
 export interface MemoryPrediction {
   /** What the process holds before anything of the model is loaded. */
@@ -45,16 +45,31 @@ const bytesANode = 7e3;
 /** A batch is laid out, copied for the runtime's thread, and the one before it is still to be collected. */
 const batchCopies = 3;
 
+/** The graphs of a run as they are compiled. */
+export interface RunGraphs {
+  readonly step: Graph;
+  /** Built when it is asked for: a run that holds nothing out has none. */
+  readonly measuring: () => Graph;
+  readonly update: Graph;
+}
+
+export interface MemoryPredictor {
+  readonly predict: (question: MemoryQuestion) => MemoryPrediction;
+  readonly graphs: (settings: GraphSettings) => RunGraphs;
+}
+
+type GraphSettings = Pick<MemoryQuestion, "recompute" | "queryChunks" | "lossChunks">;
+
 /** Answers for different micro-batches and recomputation; a graph is built once. */
 export function memoryPredictor({
   model,
   options,
   processBytes,
   weightBytes,
-}: MemoryOptions): (question: MemoryQuestion) => MemoryPrediction {
+}: MemoryOptions): MemoryPredictor {
   const { layout } = options;
   const graphs = new Map<string, Graph>();
-  const graphOf = (name: "step" | "measuring", wanted: MemoryQuestion): Graph => {
+  const graphOf = (name: "step" | "measuring", wanted: GraphSettings): Graph => {
     const { recompute, queryChunks, lossChunks } = wanted;
     const key = [name, name === "step" ? recompute : "", queryChunks, lossChunks].join(" ");
     let graph = graphs.get(key);
@@ -70,7 +85,7 @@ export function memoryPredictor({
   updateArena.run(bufferEvents(update, symbolSizes(update, vectors(update, layout.size))));
   // Parameters, moments, gradient and the zeros it begins with; the three new vectors until the old ones are let go.
   const optimizerBytes = 8 * 4 * layout.size + updateArena.residentBytes;
-  return (question) => {
+  const predict = (question: MemoryQuestion): MemoryPrediction => {
     const step = graphOf("step", question);
     const training = passBytes(step, model, question, question.training, options.share);
     const measuring = question.validation.length === 0 ? undefined : graphOf("measuring", question);
@@ -88,6 +103,14 @@ export function memoryPredictor({
       batchBytes: batchCopies * Math.max(training.fedBytes, validation.fedBytes),
     };
     return { ...parts, totalBytes: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) };
+  };
+  return {
+    predict,
+    graphs: (settings) => ({
+      step: graphOf("step", settings),
+      measuring: () => graphOf("measuring", settings),
+      update,
+    }),
   };
 }
 
@@ -113,9 +136,7 @@ function passBytes(
   const arena = new Arena();
   let fedBytes = 0;
   for (const sequences of largest(microBatches)) {
-    const { feeds, longest } = flatBatch(sequences, spec, layout);
-    // The rotary tables are as long as it takes.
-    const sizes = new Map([...symbolSizes(graph, feeds), ["P", longest]]);
+    const sizes = batchSizes(graph, spec, layout, sequences);
     arena.run(bufferEvents(graph, sizes));
     const bytesOf = byteCounter(sizes);
     // A batch's inputs, dropout masks among them, are those of open sizes.

@@ -1,7 +1,14 @@
 /** The graphs that training runs, as the engine compiles them and as plans count them. */
-import type { Graph } from "../compute/graph/index.ts";
+import { type Graph, type SymbolSizes, symbolSizes } from "../compute/graph/index.ts";
 import { adamWGraph } from "../compute/optim/index.ts";
-import { type LossGraphOptions, type ResidentModel, lossGraph } from "../model/decoder/index.ts";
+import {
+  type LossGraphOptions,
+  type ModelSpec,
+  type ResidentModel,
+  type Sequence,
+  flatBatch,
+  lossGraph,
+} from "../model/decoder/index.ts";
 import { byteProbability } from "./dropout.ts";
 import type { EngineOptions } from "./engine.ts";
 import { inPrecision, plainNumerics } from "./precision.ts";
@@ -59,6 +66,18 @@ export function updateGraph({
     decayed: decayed !== undefined,
     guarded: numerics.precision === "fp16",
   });
+}
+
+/** What the symbols of a step's or a measuring graph stand for in a micro-batch. */
+export function batchSizes(
+  graph: Graph,
+  spec: ModelSpec,
+  layout: Parameters<typeof flatBatch>[2],
+  sequences: readonly Sequence[],
+): SymbolSizes {
+  const { feeds, longest } = flatBatch(sequences, spec, layout);
+  // The rotary tables are as long as it takes.
+  return new Map([...symbolSizes(graph, feeds), ["P", longest]]);
 }
 
 function shared(

@@ -36,3 +36,5 @@ export { printGraph, printNode } from "./print.ts";
 export { byteCounter, symbolSizes } from "./sizes.ts";
 export type { SymbolSizes } from "./sizes.ts";
 export { verify } from "./verify.ts";
+export { nodeBytes, productKind, productOperations, workCounter } from "./work.ts";
+export type { ProductKind, Work } from "./work.ts";

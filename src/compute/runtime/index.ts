@@ -1,6 +1,7 @@
 /** Runtimes: onnxruntime in a worker thread, and the slow reference interpreter. */
 export { Arena } from "./arena.ts";
 export { FeedError } from "./feeds.ts";
+export { smallNumbers, timeNode } from "./kernels.ts";
 export { bufferEvents, executionOrder, liveBytes } from "./memory-plan.ts";
 export type { BufferEvent } from "./memory-plan.ts";
 export { onnxRuntime } from "./onnxruntime.ts";

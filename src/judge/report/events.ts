@@ -43,6 +43,8 @@ export interface RunCurves {
     /** Of an average step; NaN in a run of an older version, as the prediction is. */
     readonly stepSeconds: number;
     readonly predictedPeakBytes: number;
+    readonly predictedStepSeconds: number;
+    readonly predictedSeconds: number;
   };
   readonly resumed: number;
   readonly broken: number;
@@ -188,5 +190,7 @@ function finishOf(event: Fields): NonNullable<RunCurves["finished"]> {
     peakBytes: numberOf(event["peakBytes"]),
     stepSeconds: numberOf(event["stepSeconds"]),
     predictedPeakBytes: numberOf(event["predictedPeakBytes"]),
+    predictedStepSeconds: numberOf(event["predictedStepSeconds"]),
+    predictedSeconds: numberOf(event["predictedSeconds"]),
   };
 }

@@ -144,7 +144,7 @@ function body(facts: ReportFacts, verdict: Verdict): string[] {
       ? ["- The run has not ended."]
       : [
           `- Held-out loss ${figure(finished.before, 3)} → ${figure(finished.best, 3)} nats a token; kept: step ${figure(finished.bestStep, 0)} of ${figure(finished.step, 0)}`,
-          `- ${formatDuration(finished.seconds)}, ${rate(finished.tokensPerSecond)} tokens a second, at most ${Number.isFinite(finished.peakBytes) ? formatBytes(finished.peakBytes) : "–"} of memory${Number.isFinite(finished.predictedPeakBytes) ? ` (${formatBytes(finished.predictedPeakBytes)} predicted)` : ""}`,
+          `- ${formatDuration(finished.seconds)}${Number.isFinite(finished.predictedSeconds) ? ` (${formatDuration(finished.predictedSeconds)} predicted)` : ""}, ${rate(finished.tokensPerSecond)} tokens a second, at most ${Number.isFinite(finished.peakBytes) ? formatBytes(finished.peakBytes) : "–"} of memory${Number.isFinite(finished.predictedPeakBytes) ? ` (${formatBytes(finished.predictedPeakBytes)} predicted)` : ""}`,
         ]),
     "",
     "## Evaluation",

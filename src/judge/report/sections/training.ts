@@ -70,25 +70,31 @@ function figures({ finished, trainableParameters, totalParameters, evaluations }
     ...(finished === undefined
       ? []
       : [
-          tile(formatDuration(finished.seconds), both("training time", "训练时间")),
+          tile(
+            formatDuration(finished.seconds),
+            beside("training time", "训练时间", finished.predictedSeconds, formatDuration),
+          ),
           tile(rate(finished.tokensPerSecond), both("tokens a second", "词元/秒")),
           tile(
             Number.isFinite(finished.peakBytes) ? formatBytes(finished.peakBytes) : "–",
-            both(
-              `peak memory${predicted(finished.predictedPeakBytes, ", predicted ")}`,
-              `内存峰值${predicted(finished.predictedPeakBytes, "，预测 ")}`,
-            ),
+            beside("peak memory", "内存峰值", finished.predictedPeakBytes, formatBytes),
           ),
           ...(finished.stepSeconds > 0
-            ? [tile(formatDuration(finished.stepSeconds), both("a step", "每步"))]
+            ? [
+                tile(
+                  formatDuration(finished.stepSeconds),
+                  beside("a step", "每步", finished.predictedStepSeconds, formatDuration),
+                ),
+              ]
             : []),
         ]),
   ]);
 }
 
-/** What the plan had said, where it had. */
-function predicted(bytes: number, before: string): string {
-  return Number.isFinite(bytes) ? `${before}${formatBytes(bytes)}` : "";
+/** A tile's words, and what the plan had said, where it had. */
+function beside(en: string, zh: string, predicted: number, format: (value: number) => string): Markup {
+  if (!Number.isFinite(predicted)) return both(en, zh);
+  return both(`${en}, predicted ${format(predicted)}`, `${zh}，预测 ${format(predicted)}`);
 }
 
 function remarks({ warnings, warningCount, broken, firstBroken, resumed }: RunCurves): Markup {
