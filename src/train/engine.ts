@@ -1,6 +1,7 @@
 /** One model, its trainable vector and AdamW's moments on a device: accumulate gradients, update, measure loss. */
 import type { AdamWOptions } from "../compute/optim/index.ts";
-import type { DeviceTensor, Program } from "../compute/runtime/index.ts";
+import type { Graph } from "../compute/graph/index.ts";
+import type { DeviceTensor, Program, Runtime } from "../compute/runtime/index.ts";
 import { type Tensor, float32, scalar, tensor, zeros } from "../compute/tensor/index.ts";
 import {
   type AdapterOptions,
@@ -17,7 +18,7 @@ import type { ParameterLayout } from "../model/nn/index.ts";
 import { byteProbability, dropoutMasks } from "./dropout.ts";
 import { embeddingNoise } from "./neftune.ts";
 import { type Numerics, plainNumerics } from "./precision.ts";
-import { measuringGraph, stepGraph, updateGraph } from "./step-graphs.ts";
+import { type ModelForm, measuringGraph, stepGraph, updateGraph } from "./step-graphs.ts";
 
 export interface EngineOptions {
   readonly layout: ParameterLayout;
@@ -96,10 +97,43 @@ export interface TrainingEngine extends AsyncDisposable {
   restore(state: TrainedState): Promise<void>;
 }
 
+/** Sessions in the making, and the graph of the one that is made when a loss is first asked for. */
+export interface EnginePrograms {
+  readonly step: Promise<Program>;
+  readonly optimizer: Promise<Program>;
+  readonly measuring: () => Graph;
+}
+
+/** Graphs of an engine, as a plan has them already. */
+export interface EngineGraphs {
+  readonly step: Graph;
+  readonly measuring: Graph;
+  readonly update: Graph;
+}
+
+/**
+ * Starts to make the sessions that `trainingEngine` runs, which takes no weights: those may be read meanwhile. `graphs`
+ * are of these very options; absent: they are built here.
+ */
+export function compilePrograms(
+  runtime: Runtime,
+  model: ModelForm,
+  options: EngineOptions,
+  graphs?: EngineGraphs,
+): EnginePrograms {
+  const step = runtime.compile(graphs?.step ?? stepGraph(model, options), { name: "training step" });
+  const optimizer = runtime.compile(graphs?.update ?? updateGraph(options), { name: "optimizer" });
+  // Whoever awaits them is told; where something else fails first, nobody does.
+  for (const program of [step, optimizer]) program.catch(() => {});
+  return { step, optimizer, measuring: () => graphs?.measuring ?? measuringGraph(model, options) };
+}
+
+/** `programs` are of the same model and options; absent: they are made here. */
 export async function trainingEngine(
   model: ResidentModel,
   initial: Float32Array,
   options: EngineOptions,
+  programs: EnginePrograms = compilePrograms(model.runtime, model, options),
 ): Promise<TrainingEngine> {
   const { runtime, spec } = model;
   const { layout, adapter } = options;
@@ -108,8 +142,8 @@ export async function trainingEngine(
   const scaled = numerics.precision === "fp16";
   const { neftune = 0, rateFactors, decayed } = options;
   const noise = neftune === 0 ? undefined : embeddingNoise(options.seed, neftune, spec.hiddenSize);
-  const step = await runtime.compile(stepGraph(model, options), { name: "training step" });
-  const optimizer = await runtime.compile(updateGraph(options), { name: "optimizer" });
+  const step = await programs.step;
+  const optimizer = await programs.optimizer;
   let measure: Program | undefined;
   const { seed, residualDropout = 0, attentionDropout = 0 } = options;
   const masks = {
@@ -204,7 +238,7 @@ export async function trainingEngine(
       return numberOf(outputs["gradientNorm"]!);
     },
     loss: async (sequences, signal) => {
-      measure ??= await runtime.compile(measuringGraph(model, options), { name: "loss" });
+      measure ??= await runtime.compile(programs.measuring(), { name: "loss" });
       const batch = flatBatch(sequences, spec, options);
       const feeds = await batchFeeds(measure, batch, 1);
       const { outputs } = await measure.run(feeds, {

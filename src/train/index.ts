@@ -7,7 +7,7 @@ export type { BatchSourceOptions } from "./batches.ts";
 export { checkpointPath, latestCheckpoint, pruneCheckpoints, saveCheckpoint } from "./checkpoint.ts";
 export type { Checkpoint, Progress } from "./checkpoint.ts";
 export { matricesAlone } from "./decay.ts";
-export { chunksFor, loraParameters, trainingEngine } from "./engine.ts";
+export { chunksFor, compilePrograms, loraParameters, trainingEngine } from "./engine.ts";
 export type { EngineOptions, TrainedState, TrainingEngine, UpdateOptions } from "./engine.ts";
 export { withoutTimes } from "./events.ts";
 export type { ProbeReply, RunEvent, StopReason } from "./events.ts";

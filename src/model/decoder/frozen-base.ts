@@ -1,5 +1,5 @@
 /** A model whose frozen linear layers are held in fewer bits: read weight by weight, never as floats all together. */
-import type { DeviceTensor, Runtime } from "../../compute/runtime/index.ts";
+import type { Runtime } from "../../compute/runtime/index.ts";
 import {
   type BlockFormat,
   type BlockTensor,
@@ -20,6 +20,7 @@ import { expectedWeights, linearLayers } from "./model-spec-weights.ts";
 import type { ModelSpec } from "./model-spec.ts";
 import { quantiseRows } from "./quantise.ts";
 import { type ResidentModel, residentModel } from "./resident-model.ts";
+import { weightUploads } from "./weight-uploads.ts";
 
 export interface FrozenBase {
   /** `stored`: the blocks of a GGUF file as they are. `llm-int8`: 8 bits by row, see llm-int8.ts. */
@@ -134,10 +135,7 @@ export async function loadFrozenModel(
 ): Promise<ResidentModel> {
   const formats = frozenFormats(spec, store, options);
   const paths = linearPaths(spec);
-  const weights = new Map<string, DeviceTensor>();
-  const hold = async (name: string, content: Tensor): Promise<void> => {
-    weights.set(name, await runtime.upload(content, { transfer: true }));
-  };
+  const { hold, all } = weightUploads(runtime);
   const expected = expectedWeights(spec);
   for (const [done, { name }] of expected.entries()) {
     const path = name.slice(0, -".weight".length);
@@ -152,14 +150,19 @@ export async function loadFrozenModel(
     if (keepsCopy(options) && paths.has(path)) {
       const floats = values?.data ?? dequantiseBlocks(blocks!);
       for (const [part, content] of backwardCopy(floats, store.info(name).shape))
-        await hold(`${path}.${part}`, content);
+        hold(`${path}.${part}`, content);
     }
-    if (values !== undefined) await hold(name, values);
-    else for (const [part, content] of blockTensors(blocks!)) await hold(`${name}.${part}`, content);
+    if (values !== undefined) hold(name, values);
+    else for (const [part, content] of blockTensors(blocks!)) hold(`${name}.${part}`, content);
     onWeight?.(done + 1, expected.length);
   }
   const plain = formats.size === 0 && options.backward === "float32";
-  return residentModel(runtime, spec, weights, plain ? undefined : blockLinear(formats, options.backward));
+  return residentModel(
+    runtime,
+    spec,
+    await all(),
+    plain ? undefined : blockLinear(formats, options.backward),
+  );
 }
 
 function quantised({ shape, data }: Tensor<"float32">, format: BlockFormat): BlockTensor {

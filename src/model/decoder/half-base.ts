@@ -17,6 +17,7 @@ import { linearPaths } from "./frozen-base.ts";
 import { expectedWeights } from "./model-spec-weights.ts";
 import type { ModelSpec } from "./model-spec.ts";
 import { type ResidentModel, residentModel } from "./resident-model.ts";
+import { weightUploads } from "./weight-uploads.ts";
 
 export interface HalfBase {
   readonly half: HalfType;
@@ -41,22 +42,22 @@ export async function loadHalfModel(
   { half, products, plain = false }: HalfBase,
   onWeight?: (done: number, total: number) => void,
 ): Promise<ResidentModel> {
-  const weights = new Map<string, Awaited<ReturnType<Runtime["upload"]>>>();
+  const uploads = weightUploads(runtime);
   const paths = linearPaths(spec);
   const { exact } = halfForm(spec, { half, products, plain });
   const compact = half === "float16" && !plain;
   const expected = expectedWeights(spec);
-  for (const { name } of expected) {
+  for (const [done, { name }] of expected.entries()) {
     const isLinear = paths.has(name.replace(/\.weight$/, "")) && name.endsWith(".weight");
     let content: Tensor = await store.read(name);
     if (isLinear && compact) content = tensor("float16", content.shape, toHalf(name, content.data));
     else if (exact.has(name))
       content = float32(content.shape, roundedTo(half, name, content.data as Float32Array));
-    weights.set(name, await runtime.upload(content, { transfer: true }));
-    onWeight?.(weights.size, expected.length);
+    uploads.hold(name, content);
+    onWeight?.(done + 1, expected.length);
   }
   const { frozen } = halfForm(spec, { half, products, plain });
-  return { ...residentModel(runtime, spec, weights, frozen), exact };
+  return { ...residentModel(runtime, spec, await uploads.all(), frozen), exact };
 }
 
 /** What graphs over such a model need to know of it. */

@@ -24,13 +24,31 @@ export function quantiseRows(weight: Float32Array, columns: number, smoothing: F
   for (let row = 0; row < rows; row++) {
     const from = row * columns;
     let most = 1e-12;
-    for (let i = 0; i < columns; i++) most = Math.max(most, Math.abs(weight[from + i]! * smoothing[i]!));
-    scale[row] = most / 127;
+    let sum = 0;
+    for (let i = 0; i < columns; i++) {
+      const size = Math.abs(weight[from + i]! * smoothing[i]!);
+      if (size > most) most = size;
+      sum += size;
+    }
+    // A weight that is no number is no code either: its row says so.
+    scale[row] = Number.isNaN(sum) ? Number.NaN : most / 127;
     const inverse = 127 / most;
+    // Truncating what is above 0 is half the time of Math.round.
     for (let i = 0; i < columns; i++)
-      codes[from + i] = Math.round(weight[from + i]! * smoothing[i]! * inverse);
+      codes[from + i] = ((weight[from + i]! * smoothing[i]! * inverse + 128.5) | 0) - 128;
   }
   return { codes, scale };
+}
+
+/** Raises each of `most` [I] to the largest magnitude of its column in `weight` [O, I]. */
+export function raiseToColumns(most: Float32Array, weight: Float32Array): void {
+  const columns = most.length;
+  for (let from = 0; from < weight.length; from += columns) {
+    for (let i = 0; i < columns; i++) {
+      const size = Math.abs(weight[from + i]!);
+      if (size > most[i]!) most[i] = size;
+    }
+  }
 }
 
 /** s = √(max |x| / max |w|) of each input channel (SmoothQuant with α = ½); 1 where a channel is silent. */
@@ -67,10 +85,7 @@ export async function quantisedModel(
       for (const { path } of members) {
         const resident = weights.get(`${path}.weight`)!;
         const values = (await runtime.download(resident)).data as Float32Array;
-        for (let i = 0; i < values.length; i++) {
-          const column = i % columns;
-          weightMost[column] = Math.max(weightMost[column]!, Math.abs(values[i]!));
-        }
+        raiseToColumns(weightMost, values);
         floats.push(values);
         weights.delete(`${path}.weight`);
         await runtime.release(resident);

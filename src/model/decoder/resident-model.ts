@@ -4,6 +4,7 @@ import { type Linear, rotaryTables } from "../nn/index.ts";
 import type { WeightStore } from "../weights/index.ts";
 import { expectedWeights } from "./model-spec-weights.ts";
 import { type ModelSpec, ropeFrequencies } from "./model-spec.ts";
+import { weightUploads } from "./weight-uploads.ts";
 
 export interface ResidentModel {
   readonly spec: ModelSpec;
@@ -25,13 +26,13 @@ export async function loadResidentModel(
   store: WeightStore,
   onWeight?: (done: number, total: number) => void,
 ): Promise<ResidentModel> {
-  const weights = new Map<string, DeviceTensor>();
+  const uploads = weightUploads(runtime);
   const expected = expectedWeights(spec);
-  for (const { name } of expected) {
-    weights.set(name, await runtime.upload(await store.read(name), { transfer: true }));
-    onWeight?.(weights.size, expected.length);
+  for (const [done, { name }] of expected.entries()) {
+    uploads.hold(name, await store.read(name));
+    onWeight?.(done + 1, expected.length);
   }
-  return residentModel(runtime, spec, weights);
+  return residentModel(runtime, spec, await uploads.all());
 }
 
 export function residentModel(

@@ -21,11 +21,16 @@ export { makePortable } from "./portable.ts";
 export type { Pass } from "./rewrite.ts";
 export { simplify } from "./simplify.ts";
 
+/** What came out of the pipeline, and whether constants were folded. */
+const optimized = new WeakMap<Graph, boolean>();
+
 /**
  * The default pipeline: constants folded where `evaluate` is given, algebra, common subexpressions, fusion, dead code.
- * Deterministic; each pass is linear in the nodes.
+ * Deterministic; each pass is linear in the nodes. What came out of it is given back as it is.
  */
 export function optimize(graph: Graph, evaluate?: Evaluate): Graph {
+  const folded = optimized.get(graph);
+  if (folded === true || (folded === false && evaluate === undefined)) return graph;
   const passes: readonly Pass[] = [
     ...(evaluate === undefined ? [] : [foldConstants(evaluate)]),
     simplify,
@@ -34,5 +39,7 @@ export function optimize(graph: Graph, evaluate?: Evaluate): Graph {
     fuse,
     removeDeadCode,
   ];
-  return passes.reduce((rewritten, pass) => pass(rewritten), graph);
+  const result = passes.reduce((rewritten, pass) => pass(rewritten), graph);
+  optimized.set(result, evaluate !== undefined);
+  return result;
 }
