@@ -8,6 +8,7 @@ import { evaluateBatchingCommand } from "./evaluate-batching.ts";
 import { foldCommand } from "./fold.ts";
 import { memoryCommand } from "./memory.ts";
 import { modesCommand } from "./modes.ts";
+import { planCommand } from "./plan.ts";
 import { sevenBCommand } from "./seven-b.ts";
 import { startCommand } from "./start.ts";
 import { trainStepCommand } from "./train-step.ts";
@@ -22,6 +23,7 @@ const program = new Command("bench")
   .addCommand(foldCommand())
   .addCommand(memoryCommand())
   .addCommand(modesCommand())
+  .addCommand(planCommand())
   .addCommand(sevenBCommand())
   .addCommand(startCommand())
   .addCommand(evaluateBatchingCommand())
