@@ -191,7 +191,12 @@ async function* trainIn(
   const programs =
     config.training.base === "llm-int8"
       ? undefined
-      : compilePrograms(runtime, baseForm(model, config).model, engineSettings);
+      : compilePrograms(
+          runtime,
+          baseForm(model, config).model,
+          engineSettings,
+          plan.memory.graphs(plan.choice.settings),
+        );
   watch.lap("startRuntime");
   const time = options.resume ? undefined : await predictRunTime({ plan, model, runtime, measure: false });
   const calibration = () => plan.training.batch(0).microBatches[0]!;

@@ -17,6 +17,7 @@ import {
 import type { ParameterLayout } from "../model/nn/index.ts";
 import { byteProbability, dropoutMasks } from "./dropout.ts";
 import { embeddingNoise } from "./neftune.ts";
+import type { RunGraphs } from "./peak-memory.ts";
 import { type Numerics, plainNumerics } from "./precision.ts";
 import { type ModelForm, measuringGraph, stepGraph, updateGraph } from "./step-graphs.ts";
 
@@ -104,13 +105,6 @@ export interface EnginePrograms {
   readonly measuring: () => Graph;
 }
 
-/** Graphs of an engine, as a plan has them already. */
-export interface EngineGraphs {
-  readonly step: Graph;
-  readonly measuring: Graph;
-  readonly update: Graph;
-}
-
 /**
  * Starts to make the sessions that `trainingEngine` runs, which takes no weights: those may be read meanwhile. `graphs`
  * are of these very options; absent: they are built here.
@@ -119,13 +113,13 @@ export function compilePrograms(
   runtime: Runtime,
   model: ModelForm,
   options: EngineOptions,
-  graphs?: EngineGraphs,
+  graphs?: RunGraphs,
 ): EnginePrograms {
   const step = runtime.compile(graphs?.step ?? stepGraph(model, options), { name: "training step" });
   const optimizer = runtime.compile(graphs?.update ?? updateGraph(options), { name: "optimizer" });
   // Whoever awaits them is told; where something else fails first, nobody does.
   for (const program of [step, optimizer]) program.catch(() => {});
-  return { step, optimizer, measuring: () => graphs?.measuring ?? measuringGraph(model, options) };
+  return { step, optimizer, measuring: graphs?.measuring ?? (() => measuringGraph(model, options)) };
 }
 
 /** `programs` are of the same model and options; absent: they are made here. */
