@@ -1,8 +1,15 @@
 /** A file of replies that grows line by line: what a killed run left counts, a torn last line goes, nothing is there twice. */
-import { type FileHandle, mkdir, open, readFile } from "node:fs/promises";
+import { type FileHandle, open, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type Prediction, predictionSchema } from "../judge/rate/index.ts";
-import { UserError, errorCode, explainReadError, explainWriteError, parseJson } from "../util/index.ts";
+import {
+  UserError,
+  errorCode,
+  explainReadError,
+  explainWriteError,
+  parseJson,
+  makeFolder,
+} from "../util/index.ts";
 
 /** One line: what raters and metrics read, and how the reply came about. */
 export interface PredictionLine extends Prediction {
@@ -71,7 +78,7 @@ function readLine(text: string, at: string, path: string, settings: string): str
 
 async function openForWriting(path: string, size: number): Promise<FileHandle> {
   try {
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolder(dirname(path));
     const file = await open(path, "r+").catch((error: unknown) => {
       if (errorCode(error) === "ENOENT") return open(path, "wx+");
       throw error;

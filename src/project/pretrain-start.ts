@@ -1,6 +1,6 @@
 /** Where a pre-training run starts: corpus and tokenizer, the model's description, and how its weights are drawn. */
 import { createHash } from "node:crypto";
-import { mkdir, readFile, stat } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { z } from "zod";
 import { type Corpus, corpusCollector, documentEncoder } from "../data/feed/index.ts";
@@ -23,7 +23,15 @@ import {
   tokenizerFiles,
   tokenizerFromSources,
 } from "../model/text/index.ts";
-import { UserError, parseJson, random, readTextFile, sha256OfFile, writeFileAtomic } from "../util/index.ts";
+import {
+  UserError,
+  parseJson,
+  random,
+  readTextFile,
+  sha256OfFile,
+  writeFileAtomic,
+  makeFolder,
+} from "../util/index.ts";
 import type { PretrainConfig } from "./pretrain-schema.ts";
 import type { DataSource, TrainingData } from "./training-data.ts";
 
@@ -265,7 +273,7 @@ const hashOf = (ids: Uint8Array, starts: Uint8Array): string =>
 /** Writes the start into `folder`, the record last: without it there is no start. */
 export async function writeStart(folder: string, start: Start): Promise<void> {
   const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   for (const [key, name] of Object.entries(names))
     await writeFileAtomic(join(folder, name), json(start.files[key as keyof FreshModelFiles]));
   const { initialisation, sources, split, heldOutFrom, settings } = start;

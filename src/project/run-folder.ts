@@ -1,8 +1,8 @@
 /** A run on disk: resolved configuration, data manifest, events, checkpoints, the best adapter. */
-import { appendFile, mkdir, open, readFile, readdir, rm, rmdir, stat, truncate } from "node:fs/promises";
+import { appendFile, open, readFile, readdir, rm, rmdir, stat, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { stringify } from "yaml";
-import { UserError, explainWriteError, writeFileAtomic } from "../util/index.ts";
+import { UserError, explainWriteError, writeFileAtomic, makeFolder } from "../util/index.ts";
 import type { RunEvent } from "../train/index.ts";
 
 export interface RunFolder {
@@ -54,7 +54,7 @@ export async function createRun(path: string, description: RunDescription): Prom
     });
   }
   try {
-    await mkdir(path, { recursive: true });
+    await makeFolder(path);
     for (const name of present) await rm(join(path, name), { recursive: true, force: true });
     await writeFileAtomic(join(path, files.config), configWithOrigins(description));
     await description.beside?.(path);

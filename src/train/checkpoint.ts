@@ -1,5 +1,5 @@
 /** Checkpoints: everything that decides the rest of a run, written so that a torn one is never taken for whole. */
-import { mkdir, readFile, readdir, rename, rm } from "node:fs/promises";
+import { readFile, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { float32 } from "../compute/tensor/index.ts";
@@ -10,6 +10,7 @@ import {
   sha256OfFile,
   syncFolder,
   writeFileAtomic,
+  makeFolder,
 } from "../util/index.ts";
 import type { TrainedState } from "./engine.ts";
 
@@ -74,7 +75,7 @@ export async function saveCheckpoint(
   const temporary = `${path}.${process.pid}.tmp`;
   try {
     await rm(temporary, { recursive: true, force: true });
-    await mkdir(temporary, { recursive: true });
+    await makeFolder(temporary);
     const file = join(temporary, "state.safetensors");
     await writeSafetensors(
       file,

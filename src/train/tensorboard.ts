@@ -1,8 +1,8 @@
 /** The events of a run as TensorBoard shows them, written beside events.jsonl while the run goes on. */
-import { type FileHandle, mkdir, open } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { explainWriteError } from "../util/index.ts";
+import { explainWriteError, makeFolder } from "../util/index.ts";
 import type { RunEvent } from "./events.ts";
 import { sessionEnd, sessionStart } from "./tensorboard-hparams.ts";
 import { type SummaryValue, eventRecord, restartRecord, versionRecord } from "./tensorboard-format.ts";
@@ -31,7 +31,7 @@ export async function tensorboardLog(folder: string, options: TensorboardOptions
     }
   };
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     // Milliseconds keep two processes of one second in order.
     const stamp = `${Math.floor(now())}.${hostname()}.${process.pid}.${Date.now() % 1000}`;
     path = join(folder, `events.out.tfevents.${stamp}`);

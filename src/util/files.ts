@@ -17,8 +17,11 @@ export async function writeAtomic(path: string, write: (file: FileHandle) => Pro
   const folder = dirname(path);
   const temporary = join(folder, `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`);
   try {
-    await mkdir(folder, { recursive: true });
-    const file = await open(temporary, "wx");
+    await makeFolder(folder);
+    const file = await open(temporary, "wx").catch((error: unknown) => {
+      // The folder is there, but no file comes into being in it: as below /proc.
+      throw errorCode(error) === "ENOENT" ? takesNothing(folder, path, error) : error;
+    });
     try {
       await write(file);
       await file.sync();
@@ -32,6 +35,39 @@ export async function writeAtomic(path: string, write: (file: FileHandle) => Pro
     await rm(temporary, { force: true }).catch(() => {});
     throw explainWriteError(error, path);
   }
+}
+
+/**
+ * Makes a folder and those it stands in, where they are missing. Node's own recursion never ends where a file system
+ * answers that an ancestor is missing which is there, as /proc does: here that is a `UserError`.
+ */
+export async function makeFolder(path: string): Promise<void> {
+  const made = await tryFolder(path);
+  if (made === undefined) return;
+  const parent = dirname(path);
+  if (errorCode(made) !== "ENOENT" || parent === path) throw made;
+  await makeFolder(parent);
+  const again = await tryFolder(path);
+  if (again === undefined) return;
+  throw errorCode(again) === "ENOENT" ? takesNothing(parent, path, again) : again;
+}
+
+/** `undefined` when the folder is there, by us or by somebody else; else what stood in the way. */
+async function tryFolder(path: string): Promise<unknown> {
+  try {
+    await mkdir(path);
+    return undefined;
+  } catch (error) {
+    const found = await stat(path).catch(() => undefined);
+    return found?.isDirectory() === true ? undefined : error;
+  }
+}
+
+function takesNothing(folder: string, path: string, cause: unknown): UserError {
+  return new UserError(`cannot write ${path}: the file system of ${folder} takes no new files or folders`, {
+    next: "Choose another folder.",
+    cause,
+  });
 }
 
 /** Makes a rename inside `folder` durable. Platforms that cannot open folders skip it. */
@@ -130,7 +166,7 @@ export async function writeFolderAtomic(
   const temporary = join(parent, `.${basename(path)}.${mark}.tmp`);
   const previous = join(parent, `.${basename(path)}.${mark}.old`);
   try {
-    await mkdir(temporary, { recursive: true });
+    await makeFolder(temporary);
     await fill(temporary);
     await syncFolder(temporary);
     const replaced = await renameIfThere(path, previous);

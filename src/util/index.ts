@@ -5,6 +5,7 @@ export { CancelledError, UserError, errorCode, errorMessage, nearest } from "./e
 export {
   explainReadError,
   explainWriteError,
+  makeFolder,
   readTextFile,
   recoverFolder,
   renameIfThere,

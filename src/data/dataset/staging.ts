@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, readFile, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { UserError, errorCode, explainWriteError, syncFolder } from "../../util/index.ts";
+import { UserError, errorCode, explainWriteError, syncFolder, makeFolder } from "../../util/index.ts";
 
 export interface StagedFolder {
   /** Where to write; on the same file system as the final place. */
@@ -27,7 +27,7 @@ export async function stageFolder(
   const suffix = randomBytes(6).toString("hex");
   const path = join(parent, `.${basename(final)}.${suffix}.tmp`);
   try {
-    await mkdir(parent, { recursive: true });
+    await makeFolder(parent);
     await mkdir(path);
   } catch (error) {
     throw explainWriteError(error, folder);

@@ -1,12 +1,11 @@
 /** An evaluation: every system answers every item, losses and speed are measured, and what was done before is kept. */
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type Runtime, onnxRuntime } from "../../compute/runtime/index.ts";
 import type { ChatModel } from "../../model/index.ts";
 import { type ResidentModel, loadResidentModel } from "../../model/decoder/index.ts";
 import { generationEngine, greedy } from "../../model/generate/index.ts";
 import { type Adapter, loadAdapter } from "../../model/weights/index.ts";
-import { UserError, explainWriteError, lockFile, writeFileAtomic } from "../../util/index.ts";
+import { UserError, explainWriteError, lockFile, writeFileAtomic, makeFolder } from "../../util/index.ts";
 import { frequentBaseline, retrievalBaseline } from "./baselines.ts";
 import {
   fingerprintsOf,
@@ -58,7 +57,7 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
   const { folder, items, systems } = options;
   refuseBad(options);
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
   } catch (error) {
     throw explainWriteError(error, folder);
   }

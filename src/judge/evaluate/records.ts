@@ -1,7 +1,13 @@
 /** What an evaluation has already found out, as JSON lines that survive a kill: appended, keyed, never twice. */
-import { type FileHandle, mkdir, open, readFile } from "node:fs/promises";
+import { type FileHandle, open, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { errorCode, explainReadError, explainWriteError, writeFileAtomic } from "../../util/index.ts";
+import {
+  errorCode,
+  explainReadError,
+  explainWriteError,
+  writeFileAtomic,
+  makeFolder,
+} from "../../util/index.ts";
 
 /** What names a record: the item, the system, and a hash of all that decides the outcome. */
 export interface RecordKey {
@@ -70,7 +76,7 @@ export async function openRecords<R extends RecordKey>(
       if (keys.has(key)) throw new Error(`the record ${key} is there already`);
       try {
         if (file === undefined) {
-          await mkdir(dirname(path), { recursive: true });
+          await makeFolder(dirname(path));
           file = await open(path, "a");
         }
         await file.appendFile(`${JSON.stringify(record)}\n`);

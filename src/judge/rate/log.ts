@@ -1,5 +1,5 @@
 /** An append-only file of JSON lines: what `append` has acknowledged is on disk and survives kill -9. */
-import { type FileHandle, mkdir, open, readFile } from "node:fs/promises";
+import { type FileHandle, open, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import {
   UserError,
@@ -8,6 +8,7 @@ import {
   lockFile,
   parseJson,
   syncFolder,
+  makeFolder,
 } from "../../util/index.ts";
 
 export interface AppendLog {
@@ -31,7 +32,7 @@ export async function openLog(path: string): Promise<OpenedLog> {
   const release = async (): Promise<void> => held?.[Symbol.asyncDispose]();
   let file: FileHandle | undefined;
   try {
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolder(dirname(path));
     held = await lockFile(`${path}.lock`, path, "choose another file with --ratings");
     file = await open(path, "a+");
     const { records, size, tornBytes, unended } = readRecords(await file.readFile(), path);

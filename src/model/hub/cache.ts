@@ -1,8 +1,8 @@
 /** The cache folder that huggingface_hub keeps too: blobs by hash, snapshots of links by commit, refs by branch. */
 import { randomBytes } from "node:crypto";
-import { copyFile, mkdir, readFile, readdir, rename, rm, stat, symlink } from "node:fs/promises";
+import { copyFile, readFile, readdir, rename, rm, stat, symlink } from "node:fs/promises";
 import { basename, dirname, join, posix } from "node:path";
-import { errorCode, explainWriteError, parseJson, writeFileAtomic } from "../../util/index.ts";
+import { errorCode, explainWriteError, parseJson, writeFileAtomic, makeFolder } from "../../util/index.ts";
 import { readIndex } from "../weights/index.ts";
 import { isSafePath } from "./reference.ts";
 import { indexFile, singleFile } from "./select-files.ts";
@@ -50,7 +50,7 @@ async function place(target: string, blob: string, linkTo: string): Promise<void
   if (await isFile(target)) return;
   const temporary = join(dirname(target), `.${basename(target)}.${randomBytes(6).toString("hex")}.tmp`);
   try {
-    await mkdir(dirname(target), { recursive: true });
+    await makeFolder(dirname(target));
     try {
       await symlink(linkTo, temporary, "file");
     } catch (error) {

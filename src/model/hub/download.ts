@@ -1,9 +1,9 @@
 /** One file from a hub into the cache: resumed where it stopped, its size and hash checked, never half under its name. */
 import { type Hash, createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { type FileHandle, mkdir, open, rename, stat } from "node:fs/promises";
+import { type FileHandle, open, rename, stat } from "node:fs/promises";
 import { dirname } from "node:path";
-import { UserError, explainWriteError, syncFolder } from "../../util/index.ts";
+import { UserError, explainWriteError, syncFolder, makeFolder } from "../../util/index.ts";
 import { type HubResponse, TransientError, hubRequest } from "./http.ts";
 import type { SizedFile } from "./listing.ts";
 import type { HubEvent, ProgressMeter } from "./progress.ts";
@@ -51,7 +51,7 @@ export async function downloadBlob(file: SizedFile, blob: string, options: Downl
   const path = incompletePath(blob);
   const name = `${options.what}: ${file.path}`;
   try {
-    await mkdir(dirname(blob), { recursive: true });
+    await makeFolder(dirname(blob));
     const handle = await open(path, "a+").then(async (created) => {
       // "a+" creates without truncating, but only appends; positions need "r+".
       await created.close();

@@ -1,8 +1,8 @@
 /** A repository of a hub → a complete snapshot in the cache, fetching only what the model needs and is not there yet. */
 import { createHash } from "node:crypto";
-import { mkdir, readFile, rm, stat, statfs } from "node:fs/promises";
+import { readFile, rm, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
-import { UserError, formatBytes, parseJson } from "../../util/index.ts";
+import { UserError, formatBytes, parseJson, makeFolder } from "../../util/index.ts";
 import { readIndex } from "../weights/index.ts";
 import { type RepositoryCache, missingFromSnapshot, repositoryCache } from "./cache.ts";
 import { bytesThere, downloadBlob, incompletePath } from "./download.ts";
@@ -263,7 +263,7 @@ async function checkSpace(
   id: string,
   options: FetchOptions,
 ): Promise<void> {
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   const free = await (options.freeBytes ?? freeBytes)(folder);
   if (free >= bytesMissing) return;
   throw new UserError(

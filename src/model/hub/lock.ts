@@ -1,10 +1,10 @@
 /** One process at a time: a lock file that its holder keeps fresh, and that is taken over when the holder is gone. */
 import { randomBytes } from "node:crypto";
-import { mkdir, open, readFile, rename, rm, stat, utimes } from "node:fs/promises";
+import { open, readFile, rename, rm, stat, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { CancelledError, errorCode, explainWriteError } from "../../util/index.ts";
+import { CancelledError, errorCode, explainWriteError, makeFolder } from "../../util/index.ts";
 
 export interface LockOptions {
   readonly signal?: AbortSignal;
@@ -38,7 +38,7 @@ export async function acquireLock(path: string, options: LockOptions = {}): Prom
 
 async function tryCreate(path: string, mark: string): Promise<boolean> {
   try {
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolder(dirname(path));
     const file = await open(path, "wx");
     try {
       await file.writeFile(mark);
