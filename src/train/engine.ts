@@ -116,7 +116,11 @@ export function compilePrograms(
   graphs?: RunGraphs,
 ): EnginePrograms {
   const step = runtime.compile(graphs?.step ?? stepGraph(model, options), { name: "training step" });
-  const optimizer = runtime.compile(graphs?.update ?? updateGraph(options), { name: "optimizer" });
+  const optimizer = runtime.compile(graphs?.update ?? updateGraph(options), {
+    name: "optimizer",
+    // Once a step: threads that waited for the next update would slow the pass after it.
+    spin: false,
+  });
   // Whoever awaits them is told; where something else fails first, nobody does.
   for (const program of [step, optimizer]) program.catch(() => {});
   return { step, optimizer, measuring: graphs?.measuring ?? (() => measuringGraph(model, options)) };

@@ -153,6 +153,7 @@ class OnnxRuntime implements Runtime {
       threads: this.threads,
       provider: this.#provider,
       memoryPattern: options.memoryPattern ?? false,
+      spin: options.spin ?? true,
       ...(options.profile === undefined ? {} : { profile: options.profile }),
     };
     const program = this.#nextId++;

@@ -21,6 +21,7 @@ export interface SessionSettings {
   readonly threads: number;
   readonly provider: string;
   readonly memoryPattern: boolean;
+  readonly spin: boolean;
   readonly profile?: string;
 }
 

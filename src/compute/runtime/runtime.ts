@@ -51,6 +51,11 @@ export interface CompileOptions {
   readonly passes?: readonly ((graph: Graph) => Graph)[];
   /** Plans memory ahead for fixed shapes: no faster for training steps and takes up to 1.7 times the memory. */
   readonly memoryPattern?: boolean;
+  /**
+   * Whether its threads wait busily for what comes next (default). They do so for tens of milliseconds after a run, and
+   * take the processor from another program that runs then: off for one that runs between the runs of a busy one.
+   */
+  readonly spin?: boolean;
   /** Hands constants over in a file when together they have more bytes than this; default 1.5e9. */
   readonly externalFrom?: number;
   /** Writes a trace of every node's time under this path prefix when the program is disposed. */

@@ -48,6 +48,7 @@ function sessionOptions({
   threads,
   provider,
   memoryPattern,
+  spin,
   profile,
 }: SessionSettings): Onnx.InferenceSession.SessionOptions {
   return {
@@ -56,6 +57,7 @@ function sessionOptions({
     enableMemPattern: memoryPattern,
     graphOptimizationLevel: "all",
     logSeverityLevel: 4,
+    ...(spin ? {} : { extra: { session: { intra_op: { allow_spinning: "0" } } } }),
     ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
   };
 }
