@@ -17,7 +17,7 @@ import {
 import { parameterLayout, parameterViews } from "../src/model/nn/index.ts";
 import { openCheckpoint, openSafetensors } from "../src/model/weights/index.ts";
 import { adaptedLayers, chunksFor, loraParameters, trainingEngine } from "../src/train/index.ts";
-import { loadBase, trainConfigSchema } from "../src/project/index.ts";
+import { calibrateBase, loadBase, trainConfigSchema } from "../src/project/index.ts";
 import { parseJson, readTextFile } from "../src/util/index.ts";
 import { median, peakBytes } from "./machine.ts";
 import { matmulWork } from "./matmul-work.ts";
@@ -68,7 +68,9 @@ async function main(): Promise<void> {
   const store = await openCheckpoint(modelFolder);
   const training = trainConfigSchema.shape.training.parse({ base: values.base });
   const first = plans[0]!.parts.flat().slice(0, 8);
-  const resident = await loadBase(runtime, { spec, store }, training, () => first);
+  const resident = await loadBase(runtime, { spec, store }, training, {
+    maxima: await calibrateBase(runtime, { spec, store }, training, () => first),
+  });
   await store.close();
   const engine = await trainingEngine(resident, await readAdapter(join(values.work, "adapter.safetensors")), {
     layout,

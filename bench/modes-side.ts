@@ -6,7 +6,13 @@ import { onnxRuntime } from "../src/compute/runtime/index.ts";
 import { dtypes, elementCount } from "../src/compute/tensor/index.ts";
 import type { ResidentModel } from "../src/model/decoder/index.ts";
 import { loadFrozenModel } from "../src/model/decoder/index.ts";
-import { type PreparedRun, loadBase, prepareRun, trainConfigSchema } from "../src/project/index.ts";
+import {
+  type PreparedRun,
+  calibrateBase,
+  loadBase,
+  prepareRun,
+  trainConfigSchema,
+} from "../src/project/index.ts";
 import { type TrainingEngine, initialAdapter, trainingEngine } from "../src/train/index.ts";
 import { parseJson, random } from "../src/util/index.ts";
 import { peakBytes } from "./machine.ts";
@@ -103,7 +109,14 @@ async function train(mode: Mode): Promise<Record<string, unknown>> {
   await using prepared = await prepareRun(config);
   const { plan, model: chat } = prepared;
   await using runtime = await onnxRuntime(job.threads === undefined ? {} : { threads: job.threads });
-  const model = await loadBase(runtime, chat, config.training, () => plan.training.batch(0).microBatches[0]!);
+  const model = await loadBase(runtime, chat, config.training, {
+    maxima: await calibrateBase(
+      runtime,
+      chat,
+      config.training,
+      () => plan.training.batch(0).microBatches[0]!,
+    ),
+  });
   await using engine = await engineOf(model, prepared);
   const slope = await slopeOf(engine, prepared);
   if (nameOf(mode) === "float32") {
@@ -140,7 +153,7 @@ async function judge(modes: readonly string[]): Promise<Record<string, unknown>>
   await using prepared = await prepareRun(config);
   const { plan, model: chat } = prepared;
   await using runtime = await onnxRuntime(job.threads === undefined ? {} : { threads: job.threads });
-  const model = await loadBase(runtime, chat, config.training, () => []);
+  const model = await loadBase(runtime, chat, config.training);
   await using engine = await engineOf(model, prepared);
   const state = await engine.state();
   const validate = async (parameters: Float32Array): Promise<number> => {

@@ -5,6 +5,7 @@ import {
   type FrozenBase,
   type ModelSpec,
   type HalfBase,
+  type InputMaxima,
   type ResidentModel,
   type Sequence,
   frozenBytes,
@@ -12,12 +13,12 @@ import {
   halfForm,
   linearPaths,
   halfBytes,
+  inputMaxima,
   loadFrozenModel,
   loadHalfModel,
+  loadInt8Model,
   loadLlmInt8Model,
-  loadResidentModel,
   parameterCount,
-  quantisedModel,
 } from "../model/decoder/index.ts";
 import { type Backward, blockLinear, int8LinearFloatBackward, llmInt8Linear } from "../model/nn/index.ts";
 import type { ModelForm } from "../train/index.ts";
@@ -91,28 +92,41 @@ export function baseForm(
   return { model: { spec, frozen: linear }, weightBytes: held(frozen) };
 }
 
-/**
- * `calibration`: the batch that shows how loud each channel is, for the 8-bit bases. `halves`: mixed precision over a
- * float32 base.
- */
+/** What the 8-bit bases must know of the activations before their weights are read; absent for the others. */
+export async function calibrateBase(
+  runtime: Runtime,
+  { spec, store }: Pick<ChatModel, "spec" | "store">,
+  { base }: Pick<Training, "base">,
+  calibration: () => readonly Sequence[],
+): Promise<InputMaxima | undefined> {
+  return base === "int8" || base === "llm-int8"
+    ? inputMaxima(runtime, spec, store, calibration())
+    : undefined;
+}
+
+export interface LoadBaseOptions {
+  /** What `calibrateBase` found. */
+  readonly maxima?: InputMaxima | undefined;
+  readonly onWeight?: ((done: number, total: number) => void) | undefined;
+  /** Mixed precision over a float32 base. */
+  readonly halves?: HalfBase | undefined;
+}
+
+/** No float copy of a base in fewer bits is ever whole in memory. */
 export async function loadBase(
   runtime: Runtime,
   { spec, store }: Pick<ChatModel, "spec" | "store">,
   training: Training,
-  calibration: () => readonly Sequence[],
-  onWeight?: (done: number, total: number) => void,
-  halves?: HalfBase,
+  { maxima, onWeight, halves }: LoadBaseOptions = {},
 ): Promise<ResidentModel> {
   const { base, blockSize } = training;
   if (halves !== undefined) return loadHalfModel(runtime, spec, store, halves, onWeight);
   const backward = backwardOf(training);
-  if (base === "int8") {
-    const loaded = await loadResidentModel(runtime, spec, store, onWeight);
-    const model = await quantisedModel(loaded, calibration());
+  if (base === "int8" || base === "llm-int8") {
+    if (maxima === undefined) throw new Error(`the base ${base} is not calibrated`);
+    if (base === "llm-int8") return loadLlmInt8Model(runtime, spec, store, { backward, maxima }, onWeight);
+    const model = await loadInt8Model(runtime, spec, store, maxima, onWeight);
     return backward === "int8" ? model : { ...model, frozen: int8LinearFloatBackward };
-  }
-  if (base === "llm-int8") {
-    return loadLlmInt8Model(runtime, spec, store, { backward, sequences: calibration() }, onWeight);
   }
   const frozen: FrozenBase = { base, backward, blockSize };
   return loadFrozenModel(runtime, spec, store, frozen, onWeight);

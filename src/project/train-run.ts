@@ -22,7 +22,7 @@ import {
   trainingLoop,
 } from "../train/index.ts";
 import { type Stopwatch, UserError, errorCode, stopwatch } from "../util/index.ts";
-import { baseForm, loadBase } from "./base-model.ts";
+import { baseForm, calibrateBase, loadBase } from "./base-model.ts";
 import { engineOptions } from "./engine-options.ts";
 import { saveModelFolder } from "./model-folder.ts";
 import { availableMemoryBytes } from "./machine.ts";
@@ -182,6 +182,10 @@ async function* trainIn(
   const fingerprint = fingerprintOf(prepared);
   const { threads, provider } = config.runtime;
   await using runtime = await onnxRuntime({ provider, ...(threads === undefined ? {} : { threads }) });
+  watch.lap("startRuntime");
+  const calibration = () => plan.training.batch(0).microBatches[0]!;
+  const maxima = await calibrateBase(runtime, model, config.training, calibration);
+  watch.lap("calibrate");
   const engineSettings = {
     ...engineOptions(config, plan, plan.share),
     ...plan.chunks,
@@ -197,21 +201,21 @@ async function* trainIn(
           engineSettings,
           plan.memory.graphs(plan.choice.settings),
         );
-  watch.lap("startRuntime");
   const time = options.resume ? undefined : await predictRunTime({ plan, model, runtime, measure: false });
-  const calibration = () => plan.training.batch(0).microBatches[0]!;
   const whole = plan.adapter === undefined;
-  const halves = halvesOf(config);
   // A base that is trained itself is in the parameters.
   const resident = whole
     ? residentModel(runtime, model.spec, new Map())
-    : await loadBase(runtime, model, config.training, calibration, options.onWeight, halves);
+    : await loadBase(runtime, model, config.training, {
+        maxima,
+        onWeight: options.onWeight,
+        halves: halvesOf(config),
+      });
   const initial = await firstValues(config, plan, model, whole ? options.onWeight : undefined);
   const added = await addedRows(model, plan);
   const trained = (parameters: Float32Array): Adapter => adapterOf(prepared, parameters, added);
-  watch.lap("loadWeights");
   await using engine = await trainingEngine(resident, initial, engineSettings, programs);
-  watch.lap("createSession");
+  watch.lap("readWeights");
   await using probe = probeOf(prepared, resident, options.notice ?? (() => {}));
   const history = checkpoint === undefined ? [] : await readEvents(folder.path);
   yield* trainingLoop(

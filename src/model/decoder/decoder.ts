@@ -96,7 +96,8 @@ export function finalNorm(root: Scope, spec: ModelSpec, x: Value): Value {
   return rmsNorm(root.at("model").at("norm"), x, spec.normEpsilon);
 }
 
-function decoderBlock(
+/** One block; `scope` stands at it. x [T, D] → [T, D], or what `select` leaves of it. */
+export function decoderBlock(
   scope: Scope,
   spec: ModelSpec,
   layer: number,

@@ -22,10 +22,11 @@ import {
   frozenFormats,
   linearLayers,
   loadFrozenModel,
+  inputMaxima,
+  loadInt8Model,
   loadLlmInt8Model,
   loadResidentModel,
   lossGraph,
-  quantisedModel,
   specFromConfig,
 } from "./index.ts";
 
@@ -232,7 +233,8 @@ describe("8 bits by row", () => {
 
   it("LLM.int8() keeps loud channels in float, and so the loss where plain rows lose it", async () => {
     const exact = await lossAndGradient(await loadResidentModel(runtime, spec, loudStore()));
-    const calibrated = { backward: "float32", sequences } as const;
+    const maxima = await inputMaxima(runtime, spec, loudStore(), sequences);
+    const calibrated = { backward: "float32", maxima } as const;
     const model = await loadLlmInt8Model(runtime, spec, loudStore(), calibrated);
     expect(model.weights.get("model.layers.0.self_attn.qkv.outliers")!.shape).toEqual([1]);
     expect(model.weights.has("model.layers.0.mlp.gate_up.outliers")).toBe(false);
@@ -249,7 +251,12 @@ describe("8 bits by row", () => {
     const exact = await lossAndGradient(await loadResidentModel(runtime, spec, loudStore()));
     const errors: number[] = [];
     for (const frozen of [int8LinearFloatBackward, int8Linear]) {
-      const model = await quantisedModel(await loadResidentModel(runtime, spec, loudStore()), sequences);
+      const model = await loadInt8Model(
+        runtime,
+        spec,
+        loudStore(),
+        await inputMaxima(runtime, spec, loudStore(), sequences),
+      );
       const { gradient } = await lossAndGradient({ ...model, frozen });
       errors.push(relativeError(gradient, exact.gradient));
     }

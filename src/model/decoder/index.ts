@@ -9,6 +9,8 @@ export { frozenBytes, frozenFormats, linearPaths, loadFrozenModel } from "./froz
 export type { FrozenBase, FrozenBytes } from "./frozen-base.ts";
 export { halfBytes, halfForm, loadHalfModel } from "./half-base.ts";
 export type { HalfBase } from "./half-base.ts";
+export { inputMaxima } from "./input-maxima.ts";
+export type { InputMaxima } from "./input-maxima.ts";
 export { loadLlmInt8Model } from "./llm-int8.ts";
 export type { LlmInt8Options } from "./llm-int8.ts";
 export { batchInputs, lossGraph } from "./loss-graph.ts";
@@ -22,7 +24,7 @@ export { checkWeights, expectedWeights, linearLayers, parameterCount } from "./m
 export type { ExpectedWeight } from "./model-spec-weights.ts";
 export { ropeFrequencies, validateSpec, withSlidingWindow } from "./model-spec.ts";
 export type { LayerAttention, ModelFamily, ModelSpec, RopeScaling, RopeSpec } from "./model-spec.ts";
-export { quantisedModel } from "./quantise.ts";
+export { loadInt8Model } from "./quantise.ts";
 export { adapterLinear, noAdapter, residentAdapter } from "./resident-adapter.ts";
 export type { AdapterUse, ResidentAdapter } from "./resident-adapter.ts";
 export { loadResidentModel, residentModel } from "./resident-model.ts";

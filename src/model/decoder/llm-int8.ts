@@ -3,10 +3,9 @@ import type { DeviceTensor, Runtime } from "../../compute/runtime/index.ts";
 import { type Tensor, float32, int64 } from "../../compute/tensor/index.ts";
 import { type Backward, inputName, llmInt8Linear, smoothingName } from "../nn/index.ts";
 import type { WeightStore } from "../weights/index.ts";
-import type { Sequence } from "./flat-batch.ts";
 import { linearPaths, loadFrozenModel } from "./frozen-base.ts";
 import type { ModelSpec } from "./model-spec.ts";
-import { inputMaxima } from "./quantise.ts";
+import type { InputMaxima } from "./input-maxima.ts";
 import { type ResidentModel, residentModel } from "./resident-model.ts";
 
 /** |x| from which a channel is an outlier: the paper's and bitsandbytes' default. */
@@ -14,25 +13,23 @@ const outlierThreshold = 6;
 
 export interface LlmInt8Options {
   readonly backward: Backward;
-  /** The batch that shows the outliers. */
-  readonly sequences: readonly Sequence[];
+  /** Of the batch that shows the outliers. */
+  readonly maxima: InputMaxima;
 }
 
 /**
- * Which channels are outliers is decided once, by `sequences`, rather than in each batch anew: the float columns are
+ * Which channels are outliers is decided once, by a calibration batch, rather than in each batch anew: the float columns are
  * then the weight's own, and the graph is the same for all batches. No float copy of the base is ever whole in memory.
  */
 export async function loadLlmInt8Model(
   runtime: Runtime,
   spec: ModelSpec,
   store: WeightStore,
-  { backward, sequences }: LlmInt8Options,
+  { backward, maxima }: LlmInt8Options,
   onWeight?: (done: number, total: number) => void,
 ): Promise<ResidentModel> {
-  // Without outliers yet, activations are float and the maxima those of the float model to 8 bits of its weights.
   const base = { base: "llm-int8", backward: "float32", blockSize: 64 } as const;
   const rows = await loadFrozenModel(runtime, spec, store, base, onWeight);
-  const maxima = await inputMaxima(rows, sequences);
   const weights = new Map<string, DeviceTensor>(rows.weights);
   const hold = async (name: string, content: Tensor): Promise<void> => {
     weights.set(name, await runtime.upload(content, { transfer: true }));

@@ -6,7 +6,14 @@ import { random } from "../../util/index.ts";
 import { parameterLayout } from "../nn/index.ts";
 import { memoryWeights } from "../weights/index.ts";
 import { loraParameters, trainingEngine } from "../../train/index.ts";
-import { expectedWeights, linearLayers, loadResidentModel, quantisedModel, specFromConfig } from "./index.ts";
+import {
+  expectedWeights,
+  inputMaxima,
+  linearLayers,
+  loadInt8Model,
+  loadResidentModel,
+  specFromConfig,
+} from "./index.ts";
 import { quantiseRows, smoothingOf } from "./quantise.ts";
 
 const spec = specFromConfig({
@@ -51,8 +58,10 @@ afterAll(async () => {
 });
 
 async function lossAndGradient(base: "float32" | "int8"): Promise<{ loss: number; gradient: Float32Array }> {
-  const full = await loadResidentModel(runtime, spec, weights());
-  const model = base === "int8" ? await quantisedModel(full, sequences) : full;
+  const model =
+    base === "int8"
+      ? await loadInt8Model(runtime, spec, weights(), await inputMaxima(runtime, spec, weights(), sequences))
+      : await loadResidentModel(runtime, spec, weights());
   const layers = Array.from({ length: spec.layers }, (_, l) =>
     linearLayers(spec).map(({ name, shape }) => ({
       path: `model.layers.${l}.${name}`,

@@ -1,13 +1,13 @@
 /** A frozen base in 8 bits: smoothing from a calibration batch, weights quantised by row. */
-import { GraphBuilder } from "../../compute/graph/index.ts";
-import type { DeviceTensor } from "../../compute/runtime/index.ts";
-import { type Tensor, float32, tensor } from "../../compute/tensor/index.ts";
-import { calibrating, inputWeights, linear, scope, smoothingName } from "../nn/index.ts";
-import { decoder } from "./decoder.ts";
-import { batchInputs } from "./loss-graph.ts";
-import { type Sequence, flatBatch } from "./flat-batch.ts";
-import { linearLayers } from "./model-spec-weights.ts";
+import type { Runtime } from "../../compute/runtime/index.ts";
+import { float32, tensor } from "../../compute/tensor/index.ts";
+import { smoothingName } from "../nn/index.ts";
+import type { WeightStore } from "../weights/index.ts";
+import type { InputMaxima } from "./input-maxima.ts";
+import { type ExpectedWeight, expectedWeights, linearLayers } from "./model-spec-weights.ts";
+import type { ModelSpec } from "./model-spec.ts";
 import { type ResidentModel, residentModel } from "./resident-model.ts";
+import { weightUploads } from "./weight-uploads.ts";
 
 export interface Int8Weight {
   /** [O, I] */
@@ -61,77 +61,56 @@ export function smoothingOf(inputMost: Float32Array, weightMost: Float32Array): 
 
 /**
  * The model with its linear layers in 8 bits; embeddings, norms and the vocabulary product stay float32, and so do
- * biases. `sequences` is the calibration batch. The float32 linear weights of `model` are released.
+ * biases. `maxima`: of a calibration batch. Read weight by weight, never as floats all together; `onWeight` is told after
+ * each.
  */
-export async function quantisedModel(
-  model: ResidentModel,
-  sequences: readonly Sequence[],
+export async function loadInt8Model(
+  runtime: Runtime,
+  spec: ModelSpec,
+  store: WeightStore,
+  maxima: InputMaxima,
+  onWeight?: (done: number, total: number) => void,
 ): Promise<ResidentModel> {
-  const { runtime, spec } = model;
-  const largest = await inputMaxima(model, sequences);
-  const weights = new Map(model.weights);
-  const upload = (value: Tensor): Promise<DeviceTensor> => runtime.upload(value, { transfer: true });
+  const { hold, all } = weightUploads(runtime);
+  const plain = new Set(expectedWeights(spec).map(({ name }) => name));
+  const total = plain.size;
+  let done = 0;
+  for (const [group, members] of sharedInputs(spec)) {
+    const columns = members[0]!.shape[1]!;
+    const weightMost = new Float32Array(columns);
+    const floats: Float32Array[] = [];
+    for (const { name } of members) {
+      const { data } = await store.read(name);
+      raiseToColumns(weightMost, data);
+      floats.push(data);
+    }
+    const smoothing = smoothingOf(maxima.get(group)!, weightMost);
+    const inverse = smoothing.map((s) => 1 / s);
+    hold(group, float32([columns], inverse));
+    for (const [i, { name, shape }] of members.entries()) {
+      const { codes, scale } = quantiseRows(floats[i]!, columns, smoothing);
+      hold(`${name}.int8`, tensor("int8", shape, codes));
+      hold(`${name}.scale`, float32([shape[0]!], scale));
+      plain.delete(name);
+      onWeight?.(++done, total);
+    }
+  }
+  for (const name of plain) {
+    hold(name, await store.read(name));
+    onWeight?.(++done, total);
+  }
+  return residentModel(runtime, spec, await all());
+}
+
+/** The weights of linear layers by the smoothing of their input, which those that read the same input share. */
+function sharedInputs(spec: ModelSpec): ReadonlyMap<string, readonly ExpectedWeight[]> {
+  const groups = new Map<string, ExpectedWeight[]>();
   for (let layer = 0; layer < spec.layers; layer++) {
-    const groups = new Map<string, { path: string; shape: readonly number[] }[]>();
     for (const { name, shape } of linearLayers(spec)) {
       const path = `model.layers.${layer}.${name}`;
       const group = smoothingName(path);
-      groups.set(group, [...(groups.get(group) ?? []), { path, shape }]);
-    }
-    for (const [group, members] of groups) {
-      const columns = members[0]!.shape[1]!;
-      const floats: Float32Array[] = [];
-      const weightMost = new Float32Array(columns);
-      for (const { path } of members) {
-        const resident = weights.get(`${path}.weight`)!;
-        const values = (await runtime.download(resident)).data as Float32Array;
-        raiseToColumns(weightMost, values);
-        floats.push(values);
-        weights.delete(`${path}.weight`);
-        await runtime.release(resident);
-      }
-      const smoothing = smoothingOf(largest.get(group)!, weightMost);
-      weights.set(
-        group,
-        await upload(
-          float32(
-            [columns],
-            smoothing.map((s) => 1 / s),
-          ),
-        ),
-      );
-      for (const [i, { path, shape }] of members.entries()) {
-        const { codes, scale } = quantiseRows(floats[i]!, columns, smoothing);
-        weights.set(`${path}.weight.int8`, await upload(tensor("int8", shape, codes)));
-        weights.set(`${path}.weight.scale`, await upload(float32([shape[0]!], scale)));
-      }
+      groups.set(group, [...(groups.get(group) ?? []), { name: `${path}.weight`, shape }]);
     }
   }
-  return residentModel(runtime, spec, weights);
-}
-
-/** The largest |x| of every input channel over the calibration batch, by the name of its smoothing. */
-export async function inputMaxima(
-  model: ResidentModel,
-  sequences: readonly Sequence[],
-): Promise<Map<string, Float32Array>> {
-  const chunks = { queryChunks: 1, lossChunks: 1 };
-  const g = new GraphBuilder();
-  const names: string[] = [];
-  const observed = calibrating(model.frozen ?? linear, (name, most) => {
-    names.push(name);
-    g.output(name, most);
-  });
-  decoder(scope(g, inputWeights(g)), model.spec, batchInputs(g, model.spec, chunks.queryChunks), {
-    linear: observed,
-    queryChunks: chunks.queryChunks,
-    recompute: "none",
-    trainable: new Map(),
-  });
-  await using program = await model.runtime.compile(g.build(), { name: "calibration" });
-  const { feeds, longest } = flatBatch(sequences, model.spec, chunks);
-  const all = { ...(await model.feeds(program.inputs, longest)), ...feeds };
-  const wanted = Object.fromEntries(Object.entries(all).filter(([name]) => program.inputs.includes(name)));
-  const { outputs } = await program.run(wanted);
-  return new Map(names.map((name) => [name, outputs[name]!.data as Float32Array]));
+  return groups;
 }
