@@ -2,6 +2,7 @@
 import * as jinja from "@huggingface/jinja";
 import { UserError, errorMessage, excerpt } from "../../util/index.ts";
 import type { Message } from "./conversation.ts";
+import { templateProgram } from "./template-program.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 export interface ChatTemplate {
@@ -84,6 +85,13 @@ export function chatTemplate(
     }).flatMap(([name, id]) => (id === undefined ? [] : [[name, tokenizer.tokenOf(id) ?? ""] as const])),
   );
   const variables = Object.entries(options.variables ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
+  const quick = templateProgram(program);
+  const fixed = {
+    ...tokens,
+    ...Object.fromEntries(variables),
+    ...constants,
+    strftime_now: (format: string) => strftime(date, format),
+  };
   return {
     source: text,
     isDefault: source === undefined,
@@ -93,15 +101,13 @@ export function chatTemplate(
       ...variables.map(([name, value]): [string, string] => [`variable ${name}`, JSON.stringify(value)]),
     ],
     render: (messages, { addGenerationPrompt }) => {
+      const given = {
+        ...fixed,
+        messages: messages.map(({ role, content }) => ({ role, content })),
+        add_generation_prompt: addGenerationPrompt,
+      };
       try {
-        return run(program, {
-          ...tokens,
-          ...Object.fromEntries(variables),
-          ...constants,
-          messages: messages.map(({ role, content }) => ({ role, content })),
-          add_generation_prompt: addGenerationPrompt,
-          strftime_now: (format: string) => strftime(date, format),
-        });
+        return quick(given) ?? run(program, given);
       } catch (error) {
         const roles = messages.map((message) => message.role).join(", ");
         throw new UserError(
