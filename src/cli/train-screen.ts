@@ -1,6 +1,6 @@
 /** A training run on the screen: a live block on a terminal, plain lines in a pipe, JSON lines on demand. */
 import { parameterCount } from "../model/decoder/index.ts";
-import { type PreparedRun, type RunTime, numericsNote } from "../project/index.ts";
+import { type PreparedRun, type RunTime, cutOf, numericsNote } from "../project/index.ts";
 import type { RunEvent } from "../train/index.ts";
 import { formatBytes, formatCount, formatDuration, formatPercent } from "../util/index.ts";
 import { type Output, bar, bold, cyan, dim, green, sparkline, yellow } from "./terminal.ts";
@@ -61,13 +61,17 @@ export function describePlan(
     `${data.split}${validation === undefined ? "" : `: ${corpus ? `${formatCount(validation.encoding.tokens)} tokens` : `${formatCount(validation.encoding.replies)} replies`}`}`,
   );
   const { shortenedRows, rejected } = training.encoding;
-  if (shortenedRows > 0)
-    row(
-      "",
-      corpus
-        ? `${formatCount(shortenedRows)} documents over ${summary.maxLength} tokens are read in pieces`
-        : `${formatCount(shortenedRows)} rows over ${summary.maxLength} tokens lost their oldest turns`,
-    );
+  if (corpus) {
+    if (shortenedRows > 0)
+      row("", `${formatCount(shortenedRows)} documents over ${summary.maxLength} tokens are read in pieces`);
+  } else {
+    for (const [set, encoding] of [
+      ["", training.encoding],
+      ["validation: ", validation?.encoding],
+    ] as const)
+      if (encoding !== undefined && encoding.shortenedRows > 0)
+        row("", `${set}${cutText(encoding, summary.maxLength)}`);
+  }
   if (rejected.length > 0)
     row(
       "",
@@ -110,6 +114,14 @@ function timeText({
   return `about ${formatDuration(stepSeconds)} a step${evaluations}, ${formatDuration(totalSeconds)} in all if nothing stops it early (${giga(stepOperations)} billion operations and ${formatBytes(stepBytes)} moved a step; measured now: products up to ${giga(fastest)} billion a second)`;
 }
 
+/** What was left out of conversations that are too long: whole oldest turns, never a system message or the last turn. */
+function cutText(
+  { shortenedRows, droppedMessages }: PreparedRun["plan"]["summary"]["training"]["encoding"],
+  maxLength: number,
+): string {
+  return `${formatCount(shortenedRows)} rows over ${formatCount(maxLength)} tokens lost their oldest turns, ${formatCount(droppedMessages)} messages`;
+}
+
 /** The whole and its largest parts, and what there is. */
 function memoryText({ summary: { memory }, limit }: PreparedRun["plan"]): string {
   const { totalBytes, weightBytes, stepBytes, evaluationBytes } = memory;
@@ -137,6 +149,7 @@ export function planJson(
     trainingReplies: summary.training.encoding.replies,
     trainingTokens: summary.training.folding.tokensAfter,
     rejectedReplies: summary.training.encoding.rejected.length,
+    cut: cutOf(summary),
     foldingFactor: summary.training.folding.factor,
     sharingFactor: summary.sharingFactor,
     checkpointBytes: summary.checkpointBytes,
@@ -271,10 +284,7 @@ function scalingText({ lossScale, skippedSteps }: Scaling): string {
   return `loss scale ${formatCount(lossScale)}, ${formatCount(skippedSteps)} skipped`;
 }
 
-function expectedTime({
-  stepSeconds,
-  totalSeconds,
-}: Extract<RunEvent, { type: "prediction" }>): string {
+function expectedTime({ stepSeconds, totalSeconds }: Extract<RunEvent, { type: "prediction" }>): string {
   if (stepSeconds === undefined || totalSeconds === undefined) return "";
   return `, about ${formatDuration(stepSeconds)} a step, ${formatDuration(totalSeconds)} in all`;
 }

@@ -7,8 +7,8 @@ export type { TrainConfig } from "./schema.ts";
 export { parseYaml } from "./yaml-document.ts";
 export type { PlacedDocument } from "./yaml-document.ts";
 export { backwardOf, calibrateBase, loadBase } from "./base-model.ts";
-export { planTraining } from "./plan.ts";
-export type { PlanSummary, SetSummary, TrainPlan } from "./plan.ts";
+export { cutOf, planTraining } from "./plan.ts";
+export type { Cut, PlanSummary, SetSummary, TrainPlan } from "./plan.ts";
 export {
   createRun,
   isRunFolder,

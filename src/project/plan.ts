@@ -62,6 +62,27 @@ export interface SetSummary {
   readonly folding: FoldReport;
 }
 
+/** What is left out of the sets, as a run's manifest and a plan for programs tell it. */
+export interface Cut {
+  /** Rows that lost their oldest turns to the longest length, and how many messages those were. */
+  readonly rows: number;
+  readonly messages: number;
+  /** Replies or examples that cannot be learned. */
+  readonly rejected: number;
+}
+
+export function cutOf({ training, validation }: Pick<PlanSummary, "training" | "validation">): {
+  readonly training: Cut;
+  readonly validation?: Cut;
+} {
+  const of = ({ encoding }: SetSummary): Cut => ({
+    rows: encoding.shortenedRows,
+    messages: encoding.droppedMessages,
+    rejected: encoding.rejected.length,
+  });
+  return { training: of(training), ...(validation === undefined ? {} : { validation: of(validation) }) };
+}
+
 export interface PlanOptions {
   /** Settings that may be chosen so that the run fits; none when absent. */
   readonly choosable?: Choosable;

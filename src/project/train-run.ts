@@ -26,7 +26,7 @@ import { baseForm, calibrateBase, loadBase } from "./base-model.ts";
 import { engineOptions } from "./engine-options.ts";
 import { saveModelFolder } from "./model-folder.ts";
 import { availableMemoryBytes } from "./machine.ts";
-import { type TrainPlan, planTraining } from "./plan.ts";
+import { type TrainPlan, cutOf, planTraining } from "./plan.ts";
 import { startFolder } from "./pretrain-schema.ts";
 import { type Start, openStart, readStart, writeStart } from "./pretrain-start.ts";
 import { type Probe, probePrompts, replyProbe } from "./probe.ts";
@@ -280,7 +280,7 @@ async function* trainIn(
 }
 
 function newRun(
-  { plan: { config, choice }, data, model, beside }: PreparedRun,
+  { plan: { config, choice, summary }, data, model, beside }: PreparedRun,
   { folder, origins }: RunOptions,
 ): Promise<RunFolder> {
   const { opened, renderer } = model;
@@ -288,7 +288,7 @@ function newRun(
     config,
     origins: new Map([...origins, ...choice.origins]),
     ...(beside === undefined ? {} : { beside }),
-    data: { split: data.split, sources: data.sources },
+    data: { split: data.split, sources: data.sources, cut: cutOf(summary) },
     model: {
       reference: config.model,
       name: opened.name,

@@ -3,8 +3,10 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Runtime, onnxRuntime } from "../compute/runtime/index.ts";
 import { type EncodedRow, foldRows } from "../data/feed/index.ts";
 import { random } from "../util/index.ts";
+import { type MicroBatching, batchSource, validationBatches } from "./batches.ts";
 import { type TrainingEngine, trainingEngine } from "./engine.ts";
 import { initialAdapter } from "./initialise.ts";
+import { trainingLoop } from "./loop.ts";
 import { tinyEngineOptions, tinyResident } from "./tiny-run.testing.ts";
 
 let runtime: Runtime;
@@ -71,5 +73,38 @@ test("gradient of the fold = sum of the gradients of its rows", async () => {
     const largest = Math.max(...want.gradient.map(Math.abs));
     const gap = Math.max(...got.gradient.map((value, i) => Math.abs(value - want.gradient[i]!)));
     expect(gap / largest).toBeLessThan(1e-5);
+  }
+});
+
+test("the held-out loss is the same, folded or row by row", async () => {
+  const rows = dialogueRows();
+  const before = async (fold: boolean, micro: MicroBatching): Promise<number> => {
+    const { sequences } = foldRows(rows, { fold });
+    const loop = trainingLoop({
+      engine,
+      training: batchSource(sequences, { batch: 4, micro, seed: 1 }),
+      validation: validationBatches(sequences, micro),
+      steps: 0,
+      learningRate: 0,
+      weightDecay: 0,
+      maxNorm: 1,
+      schedule: { kind: "constant", warmupSteps: 0, totalSteps: 1 },
+      evaluateEvery: 1,
+      patience: { patience: 1, minDelta: 0 },
+      checkpointEvery: 1,
+      trainableParameters: 0,
+      totalParameters: 0,
+      saveCheckpoint: async () => ({ path: "", written: Promise.resolve() }),
+      saveBest: async () => {},
+      peakBytes: async () => 0,
+    });
+    for await (const event of loop) if (event.type === "evaluation") return event.validationLoss;
+    throw new Error("nothing was evaluated");
+  };
+  const want = await before(false, { tokens: 1, share: false });
+  expect(Number.isFinite(want)).toBe(true);
+  for (const tokens of [1, 20, 1000]) {
+    for (const share of [true, false])
+      expect(Math.abs((await before(true, { tokens, share })) / want - 1)).toBeLessThan(1e-6);
   }
 });

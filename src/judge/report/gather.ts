@@ -185,6 +185,9 @@ const originSchema = z.object({
         )
         .max(1000)
         .optional(),
+      cut: z
+        .object({ training: z.object({ rows: z.number(), messages: z.number(), rejected: z.number() }) })
+        .optional(),
     })
     .optional(),
 });
@@ -203,6 +206,7 @@ async function readOrigin(path: string): Promise<RunOrigin> {
     ...(model?.name === undefined ? {} : { modelName: model.name }),
     ...(model?.weightsFingerprint === undefined ? {} : { weights: model.weightsFingerprint }),
     ...(data?.split === undefined ? {} : { split: data.split }),
+    ...(data?.cut === undefined ? {} : { cut: data.cut.training }),
     sources: (data?.sources ?? []).map(({ path: source, sha256, examples }) => ({
       path: source,
       ...(sha256 === undefined ? {} : { sha256 }),

@@ -54,6 +54,8 @@ export interface RunOrigin {
     readonly sha256?: string;
     readonly examples?: number;
   }[];
+  /** What was left out of the training set. */
+  readonly cut?: { readonly rows: number; readonly messages: number; readonly rejected: number };
 }
 
 /** The data set of a run, by its own manifest. */

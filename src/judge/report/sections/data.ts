@@ -220,5 +220,14 @@ function sources({ origin, settings }: ReportFacts): Markup {
         ]),
     ),
     ...(origin.split === undefined ? [] : [given(origin.split)]),
+    ...(origin.cut === undefined ? [] : [cut(origin.cut)]),
+  );
+}
+
+/** What of the training set was too long or could not be learned; that nothing was is worth knowing too. */
+function cut({ rows, messages, rejected }: NonNullable<ReportFacts["origin"]["cut"]>): Markup {
+  return both(
+    `Too long for one sequence: ${formatCount(rows)} conversations, which went without their oldest turns (${formatCount(messages)} messages); replies that could not be learned: ${formatCount(rejected)}.`,
+    `超出序列长度：${formatCount(rows)} 段对话，省去了最早的轮次（共 ${formatCount(messages)} 条消息）；无法学习的回复：${formatCount(rejected)} 条。`,
   );
 }
