@@ -1,10 +1,18 @@
 /** A few held-out customers whose replies are shown at every evaluation, so that one sees the model change. */
-import type { ResidentModel } from "../model/decoder/index.ts";
-import { type GenerationEngine, generateReplies, generationEngine, greedy } from "../model/generate/index.ts";
+import type { ModelSpec, ResidentModel, Sequence } from "../model/decoder/index.ts";
+import {
+  type GenerationEngine,
+  type GenerationMemory,
+  generateReplies,
+  generationEngine,
+  generationMemory,
+  greedy,
+} from "../model/generate/index.ts";
 import type { ConversationRenderer, Example } from "../model/text/index.ts";
 import type { Adapter } from "../model/weights/index.ts";
 import type { ProbeReply } from "../train/index.ts";
 import { random } from "../util/index.ts";
+import type { TrainConfig } from "./schema.ts";
 
 /** A prompt and what the data answer to it. */
 export interface ProbePrompt {
@@ -39,6 +47,22 @@ export function probePrompts(
     prompts.push({ ids, prompt: asked.content, reference: messages[last]!.content });
   }
   return prompts;
+}
+
+/**
+ * What they take in memory, and keep: prompts count as long as the longest held-out sequence, which none is longer than.
+ * `undefined` where there are none.
+ */
+export function replyMemory(
+  { evaluation: { probes }, training: { base, precision } }: TrainConfig,
+  spec: ModelSpec,
+  heldOut: readonly Sequence[],
+): GenerationMemory | undefined {
+  // A base in fewer bits or in float16 trains, but does not generate.
+  if (probes === 0 || heldOut.length === 0 || base !== "float32" || precision === "fp16") return undefined;
+  const promptTokens = heldOut.reduce((most, { ids }) => Math.max(most, ids.length), 0);
+  const slots = Math.min(probes, heldOut.length);
+  return generationMemory(spec, { slots, promptTokens, capacity: promptTokens + replyTokens });
 }
 
 export interface Probe extends AsyncDisposable {

@@ -19,6 +19,7 @@ import type { EncodedSets } from "./encoded-sets.ts";
 import { engineOptions } from "./engine-options.ts";
 import { availableMemoryBytes } from "./machine.ts";
 import { bytesOf } from "./memory-size.ts";
+import { replyMemory } from "./probe.ts";
 import { resolveConfig } from "./resolve.ts";
 import { runConfigPath } from "./run-folder.ts";
 import { type TrainConfig, trainConfigSchema } from "./schema.ts";
@@ -86,14 +87,12 @@ export function runMemory(options: RunMemoryOptions): RunMemory {
       cuts.set(key, (cut = batchesOf(config, shortened(sets, maxLength), microTokens, share)));
     return cut;
   };
-  let made: MemoryPredictor | undefined;
-  const predictor = (): MemoryPredictor =>
-    (made ??= memoryPredictor({
-      ...baseForm(model, config),
-      options: engineOptions(config, parts, share),
-      processBytes,
-    }));
+  const predictor = once((): MemoryPredictor => {
+    const runOptions = engineOptions(config, parts, share);
+    return memoryPredictor({ ...baseForm(model, config), options: runOptions, processBytes });
+  });
   const known = new Map<string, MemoryPrediction>();
+  const replies = replyMemory(config, model.spec, validation);
   const predict = ({ checkpointing, ...settings }: Shortened): MemoryPrediction => {
     const key = JSON.stringify([checkpointing, settings.microTokens, settings.maxLength ?? longest]);
     let found = known.get(key);
@@ -105,6 +104,7 @@ export function runMemory(options: RunMemoryOptions): RunMemory {
         ...cut.chunks,
         training: Array.from({ length: steps }, (_, step) => cut.training.batch(step).microBatches).flat(),
         validation: cut.validation.flatMap(({ microBatches }) => microBatches),
+        ...(replies === undefined ? {} : { replies }),
       });
       known.set(key, found);
     }

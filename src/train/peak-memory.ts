@@ -17,8 +17,10 @@ export interface MemoryPrediction {
   readonly evaluationBytes: number;
   /** Parameters in training, gradient, AdamW's two moments, and what an update forms. */
   readonly optimizerBytes: number;
-  /** Batches on their way to the runtime. */
+  /** Batches on their way to the runtime, and those that no collector of garbage has met yet. */
   readonly batchBytes: number;
+  /** Sample replies: caches, and what their sessions took. */
+  readonly replyBytes: number;
   readonly totalBytes: number;
 }
 
@@ -35,6 +37,8 @@ export interface MemoryQuestion extends Pick<EngineOptions, "recompute" | "query
   /** Micro-batches among which the largest are. */
   readonly training: MicroBatches;
   readonly validation: MicroBatches;
+  /** What sample replies take; absent where there are none. */
+  readonly replies?: { readonly bytes: number; readonly nodes: number };
 }
 
 type MicroBatches = readonly (readonly Sequence[])[];
@@ -42,8 +46,11 @@ type MicroBatches = readonly (readonly Sequence[])[];
 /** onnxruntime's library and its thread; a session and what building its graph leaves, a node. Measured, see dev/LOG.md. */
 const runtimeBase = 60e6;
 const bytesANode = 7e3;
-/** A batch is laid out, copied for the runtime's thread, and the one before it is still to be collected. */
-const batchCopies = 3;
+/** A batch is laid out, and copied for the runtime's thread. */
+const batchCopies = 2;
+/** V8 collects arrays outside its heap when there are so many bytes of them; here in two threads. See dev/LOG.md. */
+const uncollected = 60e6;
+const threads = 2;
 
 /** The graphs of a run as they are compiled. */
 export interface RunGraphs {
@@ -86,6 +93,7 @@ export function memoryPredictor({
   // Parameters, moments, gradient and the zeros it begins with; the three new vectors until the old ones are let go.
   const optimizerBytes = 8 * 4 * layout.size + updateArena.residentBytes;
   const predict = (question: MemoryQuestion): MemoryPrediction => {
+    const { replies } = question;
     const step = graphOf("step", question);
     const training = passBytes(step, model, question, question.training, options.share);
     const measuring = question.validation.length === 0 ? undefined : graphOf("measuring", question);
@@ -100,7 +108,10 @@ export function memoryPredictor({
       stepBytes: training.arenaBytes,
       evaluationBytes: validation.arenaBytes,
       optimizerBytes,
-      batchBytes: batchCopies * Math.max(training.fedBytes, validation.fedBytes),
+      batchBytes:
+        batchCopies * Math.max(training.fedBytes, validation.fedBytes) +
+        threads * Math.min(uncollected, training.fedBytes * question.training.length),
+      replyBytes: replies === undefined ? 0 : replies.bytes + bytesANode * replies.nodes,
     };
     return { ...parts, totalBytes: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) };
   };

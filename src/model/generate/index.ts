@@ -2,6 +2,8 @@
 export { generationEngine } from "./engine.ts";
 export type { EngineSize, GenerationEngine, NextToken, Prompt } from "./engine.ts";
 export { generationGraph } from "./graph.ts";
+export { generationMemory } from "./memory.ts";
+export type { GenerationMemory } from "./memory.ts";
 export { generateReplies } from "./replies.ts";
 export type { ReplyEvent, ReplyOptions, ReplyRequest, StoppedBy } from "./replies.ts";
 export { greedy, isPlainGreedy, sample } from "./sampler.ts";
