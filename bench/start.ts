@@ -98,7 +98,10 @@ async function build(): Promise<string> {
   await mkdir(program, { recursive: true });
   const compiler = join(repository, "node_modules", "typescript", "bin", "tsc");
   const settings = join(repository, "tsconfig.build.json");
-  await promisify(execFile)(process.execPath, [compiler, "-p", settings, "--outDir", join(program, "dist")]);
+  const words = [compiler, "-p", settings, "--outDir", join(program, "dist")];
+  await promisify(execFile)(process.execPath, words).catch((error: Error & { readonly stdout?: string }) => {
+    throw new UserError(`the program cannot be built:\n${error.stdout ?? error.message}`, { cause: error });
+  });
   await cp(join(repository, "bin"), join(program, "bin"), { recursive: true });
   await cp(join(repository, "package.json"), join(program, "package.json"));
   await symlink(join(repository, "node_modules"), join(program, "node_modules"));

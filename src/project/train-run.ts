@@ -288,7 +288,12 @@ function newRun(
     config,
     origins: new Map([...origins, ...choice.origins]),
     ...(beside === undefined ? {} : { beside }),
-    data: { split: data.split, sources: data.sources, cut: cutOf(summary) },
+    data: {
+      split: data.split,
+      sources: data.sources,
+      // Documents of a corpus lose nothing: they are read in pieces.
+      ...(data.corpus === undefined ? { cut: cutOf(summary) } : {}),
+    },
     model: {
       reference: config.model,
       name: opened.name,
