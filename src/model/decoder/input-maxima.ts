@@ -1,6 +1,6 @@
 /** How loud each input channel of a base's linear layers is in a batch: one block at a time, so that none stays in memory. */
 import { type Graph, GraphBuilder } from "../../compute/graph/index.ts";
-import type { Feed, Program, Runtime } from "../../compute/runtime/index.ts";
+import type { DeviceTensor, Feed, Program, Runtime } from "../../compute/runtime/index.ts";
 import { type Tensor, float32 } from "../../compute/tensor/index.ts";
 import { calibrating, inputWeights, linear, rotaryTables, scope } from "../nn/index.ts";
 import type { WeightStore } from "../weights/index.ts";
@@ -8,6 +8,7 @@ import { decoderBlock } from "./decoder.ts";
 import { type Sequence, flatBatch } from "./flat-batch.ts";
 import { batchInputs } from "./loss-graph.ts";
 import { type ModelSpec, ropeFrequencies } from "./model-spec.ts";
+import { weightUploads } from "./weight-uploads.ts";
 
 /** The largest |x| of every input channel [I], by the name of its smoothing. */
 export type InputMaxima = ReadonlyMap<string, Float32Array>;
@@ -35,27 +36,31 @@ export async function inputMaxima(
     }
     return program;
   };
-  const feedsOf = async (layer: number): Promise<Record<string, Tensor>> => {
-    const wanted: Record<string, Tensor> = {};
-    for (const input of (await programOf(layer)).inputs) {
-      if (input !== "x")
-        wanted[input] = shared[input] ?? (await store.read(`model.layers.${layer}.${input}`));
-    }
-    return wanted;
+  const weightsOf = async (layer: number): Promise<ReadonlyMap<string, DeviceTensor>> => {
+    const { hold, all } = weightUploads(runtime);
+    for (const input of (await programOf(layer)).inputs)
+      if (input !== "x" && shared[input] === undefined)
+        hold(input, await store.read(`model.layers.${layer}.${input}`));
+    return all();
   };
   let x: Feed = await embedded(spec, store, feeds["tokenIds"]!);
   try {
-    let coming = feedsOf(0);
+    let coming = weightsOf(0);
     for (let layer = 0; layer < spec.layers; layer++) {
       const program = await programOf(layer);
       const fetch = program.outputs.filter((name) => name !== "next");
-      const running = program.run({ ...(await coming), x }, { keep: ["next"], fetch });
+      const weights = await coming;
+      const given = Object.fromEntries(
+        program.inputs.map((name) => [name, weights.get(name) ?? shared[name] ?? x]),
+      );
+      const running = program.run(given, { keep: ["next"], fetch });
       // The next block is read while this one computes.
-      if (layer + 1 < spec.layers) coming = feedsOf(layer + 1);
+      if (layer + 1 < spec.layers) coming = weightsOf(layer + 1);
       coming.catch(() => {});
       const { outputs, kept } = await running;
       const prefix = `model.layers.${layer}.`;
       for (const name of fetch) maxima.set(`${prefix}${name}`, outputs[name]!.data as Float32Array);
+      for (const held of weights.values()) await runtime.release(held);
       if ("id" in x) await runtime.release(x);
       x = kept["next"]!;
     }
