@@ -26,6 +26,7 @@ export {
   fuse,
   halfActivations,
   makePortable,
+  recomputeCheap,
   mergeCommonSubexpressions,
   optimize,
   removeDeadCode,

@@ -1,6 +1,12 @@
 /** The loss of a batch, and on demand its gradient, as one graph: what training and perplexity run. */
 import { gradients } from "../../compute/autodiff/index.ts";
-import { type Graph, GraphBuilder, type Shape, type Value } from "../../compute/graph/index.ts";
+import {
+  type Graph,
+  GraphBuilder,
+  type Shape,
+  type Value,
+  recomputeCheap,
+} from "../../compute/graph/index.ts";
 import { squaredNorm } from "../../compute/optim/index.ts";
 import {
   type Linear,
@@ -115,6 +121,7 @@ export function lossGraph(spec: ModelSpec, options: LossGraphOptions): Graph {
   );
   const loss = g.mul(total, g.input("lossScale", "float32", []));
   g.output("loss", loss);
+  const forward = g.nodes.length;
   if (options.gradients) {
     const sum = g.input("gradientSum", "float32", [options.layout.size]);
     const scaled = options.mixed === "fp16" ? g.mul(loss, g.input("gradientScale", "float32", [])) : loss;
@@ -122,7 +129,7 @@ export function lossGraph(spec: ModelSpec, options: LossGraphOptions): Graph {
     g.output("gradient", g.add(sum, gradient));
     g.output("squaredNorm", squaredNorm(g, gradient, options.layout.size));
   }
-  return g.build();
+  return recomputeCheap(g.build(), forward);
 }
 
 /** The inputs that describe a batch to the decoder, as `flatBatch` feeds them. */

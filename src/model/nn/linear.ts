@@ -85,18 +85,16 @@ function mergedLora(
 ): Value {
   const { g } = scope;
   const weight = scope.weight("weight", [outWidth, x.shape.at(-1)!]);
-  let merged: Value;
+  const merged = (b: Value): Value => g.add(weight, g.matmul(b, a, { alpha: scale }));
   const [y] = g.custom(
     [x, a, b],
-    () => {
-      merged = g.add(weight, g.matmul(b, a, { alpha: scale }));
-      return [g.matmul(x, merged, { transB: true })];
-    },
+    () => [g.matmul(x, merged(b), { transB: true })],
     ([dy]) => {
       const u = g.matmul(x, a, { transB: true });
       const du = g.matmul(dy!, b, { alpha: scale });
       return [
-        g.matmul(dy!, merged),
+        // Formed again: it costs little, and no merged copy of every layer lives until then.
+        g.matmul(dy!, merged(g.barrier(b, dy!))),
         g.matmul(du, x, { transA: true }),
         g.matmul(dy!, u, { transA: true, alpha: scale }),
       ];

@@ -65,15 +65,18 @@ function chunkLoss(
     tableTrainable ? [h, table] : [h],
     () => {
       const logits = g.matmul(h, table, { transB: true });
-      probabilities = g.softmax(logits);
       const targets = g.gather(table, labels);
       // log Σ exp z = max z − log max p: stable, and both maxima are cheaper than an exponential pass.
-      const logSum = g.sub(g.reduceMax(logits, [-1]), g.log(g.reduceMax(probabilities, [-1])));
+      const highest = g.reduceMax(logits, [-1]);
+      // Nobody reads the logits after their maximum: the probabilities stand in their place.
+      const likely = g.softmax(g.barrier(logits, highest));
+      const logSum = g.sub(highest, g.log(g.reduceMax(likely, [-1])));
       const nll = g.sub(logSum, g.sum(g.mul(h, targets), [-1]));
+      // Behind the loss, for else the loss were computed last of all and kept every chunk's probabilities until then.
+      probabilities = g.barrier(likely, nll);
       const scaled = probabilityScale === 1 ? probabilities : g.mul(probabilities, probabilityScale);
       const expected = g.matmul(scaled, table, { alpha: 1 / probabilityScale });
-      // Behind the loss, for else the loss were computed last of all and kept the logits of every chunk until then.
-      dHidden = g.barrier(g.mul(g.sub(expected, targets), column), nll);
+      dHidden = g.mul(g.sub(expected, targets), column);
       return [g.sum(g.mul(nll, weights), [0])];
     },
     ([ct]) => {

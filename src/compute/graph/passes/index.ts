@@ -18,6 +18,7 @@ export { fuse } from "./fuse.ts";
 export { halfActivations } from "./half-activations.ts";
 export type { HalfActivationsOptions } from "./half-activations.ts";
 export { makePortable } from "./portable.ts";
+export { recomputeCheap } from "./recompute-cheap.ts";
 export type { Pass } from "./rewrite.ts";
 export { simplify } from "./simplify.ts";
 
