@@ -2,7 +2,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { GraphBuilder, optimize } from "../src/compute/graph/index.ts";
+import { GraphBuilder, optimize, symbolSizes, workCounter } from "../src/compute/graph/index.ts";
 import { type DeviceTensor, type Runtime, onnxRuntime } from "../src/compute/runtime/index.ts";
 import { adamWDefaults } from "../src/compute/optim/index.ts";
 import { float32 } from "../src/compute/tensor/index.ts";
@@ -20,7 +20,6 @@ import { adaptedLayers, chunksFor, loraParameters, trainingEngine } from "../src
 import { calibrateBase, loadBase, trainConfigSchema } from "../src/project/index.ts";
 import { parseJson, readTextFile } from "../src/util/index.ts";
 import { median, peakBytes } from "./machine.ts";
-import { matmulWork } from "./matmul-work.ts";
 import { serveTurns } from "./turns.ts";
 import { type Row, readBatches } from "./workload.ts";
 
@@ -134,19 +133,18 @@ async function main(): Promise<void> {
       lossGraph(spec, { layout, adapter, dropout, gradients: true, ...chunks, recompute: "none" }),
     );
     const measured = plans.slice(from);
-    const work = measured.map(({ parts }) =>
-      parts
-        .map((part) => matmulWork(graph, flatBatch(part, spec, chunks).feeds))
-        .reduce((sum, part) => ({
-          linear: sum.linear + part.linear,
-          attention: sum.attention + part.attention,
-          products: sum.products + part.products,
-        })),
+    const count = workCounter(graph);
+    const work = measured.flatMap(({ parts }) =>
+      parts.map((part) => {
+        const { feeds, longest } = flatBatch(part, spec, chunks);
+        // The rotary tables are as long as it takes.
+        return count(new Map([...symbolSizes(graph, feeds), ["P", longest]])).operations;
+      }),
     );
     const tokens = Math.round(median(measured.flatMap(({ parts }) => parts.map(tokensOf))));
     return {
-      linearOperations: work.reduce((sum, { linear }) => sum + linear, 0) / measured.length,
-      attentionOperations: work.reduce((sum, { attention }) => sum + attention, 0) / measured.length,
+      linearOperations: work.reduce((sum, { matrix }) => sum + matrix, 0) / measured.length,
+      attentionOperations: work.reduce((sum, { heads }) => sum + heads, 0) / measured.length,
       ceilingOperationsPerSecond: await matmulRate(runtime, spec, tokens),
       ceilingTokens: tokens,
     };
