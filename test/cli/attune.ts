@@ -13,12 +13,17 @@ export interface Ended {
 export interface AttuneOptions {
   readonly input?: string;
   readonly cwd?: string;
+  /** Beside what is inherited. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** Paths in `words` are the caller's business; nothing is inherited but the environment. */
 export function attune(words: readonly string[], options: AttuneOptions = {}): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [program, ...words], { cwd: options.cwd });
+    const child = spawn(process.execPath, [program, ...words], {
+      cwd: options.cwd,
+      env: { ...process.env, ...options.env },
+    });
     let [stdout, stderr] = ["", ""];
     child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
     child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));

@@ -45,7 +45,7 @@ export function pretrainCommand(): Command {
     .option("--resume <run>", "go on with a run from its last checkpoint")
     .option("--memory <amount>", "most memory that the run may take, such as 3GiB; default: what is free")
     .option("--no-memory-check", "start even if the estimate does not fit into free memory")
-    .option("--dry-run", "print the plan and stop")
+    .option("--dry-run", "print the plan, with the time that it takes here, and stop")
     .option("--json", "print events as JSON lines; the last is the result")
     .action(async (file: string | undefined, flags: PretrainFlags) => {
       const output = terminalOutput({ json: flags.json ?? false });

@@ -57,7 +57,7 @@ export function trainCommand(): Command {
     .option("--no-fold", "read the rows of one conversation one by one: slower, the same gradient")
     .option("--memory <amount>", "most memory that the run may take, such as 3GiB; default: what is free")
     .option("--no-memory-check", "start even if the estimate does not fit into free memory")
-    .option("--dry-run", "print the plan and stop")
+    .option("--dry-run", "print the plan, with the time that it takes here, and stop")
     .option("--json", "print events as JSON lines; the last is the result")
     .action(async (file: string | undefined, flags: TrainFlags) => {
       process.exitCode = await train(file, flags, terminalOutput({ json: flags.json ?? false }));
