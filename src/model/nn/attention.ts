@@ -72,8 +72,8 @@ function chunkMask(g: GraphBuilder, mask: Value, i: number, chunks: number, chun
 
 /**
  * queries [B, K, G, C, E], keys and values [B, K, 1, N, E], mask [1, 1, C, N] → [B, K, G, C, E].
- * Gradient: ds = p ⊙ (dp − Σ dO ⊙ O), whose row sum is over E rather than N, with dropout too (Dao et al., 2022).
- * Short rows form O again for it, a seventh product: kept, it takes a third of what the probabilities take.
+ * Gradient: ds = p ⊙ (dp − Σ dO ⊙ O), whose row sum is over E rather than N, with dropout too (Dao et al., 2022). In one
+ * chunk, where N is small, the same number is Σ p ⊙ dp, so that O need not be kept: it is a third of what p is.
  */
 function attend(
   g: GraphBuilder,
@@ -100,7 +100,6 @@ function attend(
   let probabilities: Value;
   let dropped: Value;
   let output: Value;
-  const keepOutput = chunk !== length;
   const [result] = g.custom(
     [queries, keys, values],
     () => {
@@ -113,11 +112,18 @@ function attend(
     ([dOutput]) => {
       const dValues = summed(dropped, dOutput!, factor.alpha);
       const dProbabilities = kept(g.matmul(dOutput!, values, { transB: true, ...factor }));
-      const seen = keepOutput ? output : g.matmul(g.barrier(dropped, dOutput!), values, factor);
-      const correction = g.sum(g.mul(dOutput!, seen), [-1], true);
-      const dScores = g.mul(probabilities, g.sub(dProbabilities, correction));
+      const dScores =
+        chunk === length
+          ? softmaxGradient(g, probabilities, dProbabilities)
+          : g.mul(probabilities, g.sub(dProbabilities, g.sum(g.mul(dOutput!, output), [-1], true)));
       return [g.matmul(dScores, keys, { alpha: scale }), summed(dScores, queries, scale), dValues];
     },
   );
   return result!;
+}
+
+/** ds = p ⊙ dp − p Σ p ⊙ dp along the last axis. */
+function softmaxGradient(g: GraphBuilder, probabilities: Value, dProbabilities: Value): Value {
+  const weighted = g.mul(probabilities, dProbabilities);
+  return g.sub(weighted, g.mul(probabilities, g.sum(weighted, [-1], true)));
 }
