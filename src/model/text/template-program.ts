@@ -41,17 +41,22 @@ const leave = new Error("beyond what is understood here");
 
 /** `parsed`: the syntax tree of @huggingface/jinja. What each node means is what its interpreter does, to the letter. */
 export function templateProgram(parsed: unknown): TemplateProgram {
-  const write = block((parsed as Syntax)["body"]);
+  const write = understood(() => block((parsed as Syntax)["body"])) ?? leaving;
   return (variables) => {
     const own = new Map<string, Value>();
     for (const [name, value] of Object.entries(variables)) own.set(name, value as Value);
-    try {
-      return write({ own, outer: undefined });
-    } catch (error) {
-      if (error === leave) return undefined;
-      throw error;
-    }
+    return understood(() => write({ own, outer: undefined }));
   };
+}
+
+/** A template nested too deep for the stack here is the interpreter's to judge as well. */
+function understood<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch (error) {
+    if (error === leave || error instanceof RangeError) return undefined;
+    throw error;
+  }
 }
 
 function block(nodes: unknown): Write {
@@ -180,8 +185,7 @@ function member(node: Syntax): Evaluate {
   return (names) => {
     const [from, at] = [object(names), key(names)];
     if (isList(from)) {
-      if (typeof at !== "number") throw leave;
-      return from.at(at);
+      return from.at(integer(at));
     }
     if (from instanceof Loop) return ofLoop(from, at);
     if (!isMessage(from) || typeof at !== "string") throw leave;
@@ -267,18 +271,18 @@ function contains(text: Value, part: Value): boolean {
 
 function test(node: Syntax): Evaluate {
   const operand = expression(node["operand"]);
-  const check = tests[(node["test"] as Syntax)["value"] as string];
+  const check = tests.get((node["test"] as Syntax)["value"] as string);
   if (check === undefined) return leaving;
   const negate = node["negate"] === true;
   return (names) => check(operand(names)) !== negate;
 }
 
-const tests: Readonly<Record<string, (value: Value) => boolean>> = {
-  defined: (value) => value !== undefined,
-  undefined: (value) => value === undefined,
-  none: (value) => value === null,
-  string: (value) => typeof value === "string",
-};
+const tests: ReadonlyMap<string, (value: Value) => boolean> = new Map<string, (value: Value) => boolean>([
+  ["defined", (value) => value !== undefined],
+  ["undefined", (value) => value === undefined],
+  ["none", (value) => value === null],
+  ["string", (value) => typeof value === "string"],
+]);
 
 function trimmed(operand: unknown): Evaluate {
   const value = expression(operand);
