@@ -2,12 +2,10 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { evaluateNode, interpret, widen } from "../../runtime/index.ts";
-import { type Tensor, float32, zeros } from "../../tensor/index.ts";
+import { float32 } from "../../tensor/index.ts";
 import { random } from "../../../util/index.ts";
 import {
   type Graph,
-  GraphBuilder,
-  type Pass,
   type Value,
   bindInputs,
   foldConstants,
@@ -16,45 +14,10 @@ import {
   mergeCommonSubexpressions,
   optimize,
   printGraph,
-  recomputeCheap,
   removeDeadCode,
   simplify,
 } from "../index.ts";
-
-/** Random feeds; every symbol is 3. */
-function feedsOf(graph: Graph): Record<string, Tensor> {
-  const stream = random(7, "feeds");
-  return Object.fromEntries(
-    graph.inputs.map(({ name, dtype, shape }) => {
-      const filled = zeros(
-        dtype,
-        shape.map((dim) => (typeof dim === "number" ? dim : 3)),
-      );
-      for (let i = 0; i < filled.data.length; i++) filled.data[i] = stream.normal() as never;
-      return [name, filled];
-    }),
-  );
-}
-
-/** Fails where the pass changes a result; returns the graph after it. */
-function sameResults(graph: Graph, pass: Pass): Graph {
-  const after = pass(graph);
-  const feeds = Object.fromEntries(Object.entries(feedsOf(graph)).map(([name, x]) => [name, widen(x)]));
-  const want = interpret(graph, feeds);
-  const got = interpret(after, feeds);
-  expect(Object.keys(got)).toEqual(Object.keys(want));
-  for (const [name, { shape, data }] of Object.entries(want)) {
-    expect(got[name]!.shape).toEqual(shape);
-    for (const [i, value] of data.entries()) expect(got[name]!.data[i]).toBeCloseTo(value, 6);
-  }
-  return after;
-}
-
-function build(make: (g: GraphBuilder) => Record<string, Value>): Graph {
-  const builder = new GraphBuilder();
-  for (const [name, value] of Object.entries(make(builder))) builder.output(name, value);
-  return builder.build();
-}
+import { build, sameResults } from "./passes.testing.ts";
 
 describe("removeDeadCode", () => {
   test("drops what no output needs; inputs stay", () => {
@@ -387,39 +350,5 @@ describe("optimize", () => {
       return { x };
     });
     expect(optimize(graph, evaluateNode).nodes).toHaveLength(7500 - Math.ceil(2500 / 7));
-  });
-});
-
-describe("recomputeCheap", () => {
-  const norm = (g: GraphBuilder, x: Value): Value =>
-    g.op("SimplifiedLayerNormalization", [x, g.input("scale", "float32", [4])], { axis: -1, epsilon: 1e-6 });
-
-  test("a normalised input is computed again where the backward pass reads it, dropout and all", () => {
-    let forward = 0;
-    const graph = build((g) => {
-      const x = g.mul(g.input("x", "float32", ["T", 4]), 2);
-      const dropped = g.where(g.input("keep", "bool", ["T", 4]), norm(g, x), 0);
-      const y = g.matmul(dropped, g.input("w", "float32", [4, 4]));
-      forward = g.nodes.length;
-      // As of a LoRA layer: a product with its own input, and one with x.
-      const dy = g.mul(y, 3);
-      return { y, da: g.matmul(dy, dropped, { transA: true }), dx: g.matmul(dy, x, { transA: true }) };
-    });
-    const after = sameResults(graph, (before) => optimize(recomputeCheap(before, forward)));
-    const counts = (op: string): number => after.nodes.filter((node) => node.op === op).length;
-    expect([counts("SimplifiedLayerNormalization"), counts("Where"), counts("Barrier")]).toEqual([2, 2, 1]);
-    const product = after.nodes.find(({ outputs }) => outputs[0] === after.outputs.get("da"))!;
-    const first = after.nodes.find(({ op }) => op === "Where")!;
-    expect(product.inputs).not.toContain(first.outputs[0]);
-  });
-
-  test("what it stands on must be there anyway", () => {
-    let forward = 0;
-    const graph = build((g) => {
-      const normed = norm(g, g.mul(g.input("x", "float32", ["T", 4]), 2));
-      forward = g.nodes.length;
-      return { da: g.matmul(g.mul(normed, 3), normed, { transA: true }) };
-    });
-    expect(recomputeCheap(graph, forward).nodes).toHaveLength(graph.nodes.length);
   });
 });
