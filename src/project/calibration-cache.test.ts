@@ -1,4 +1,5 @@
 /** Calibrations kept between a plan and a run. */
+import { execFileSync } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -62,5 +63,21 @@ test("a file that is not ours is as good as none, and a folder that cannot be wr
 
 test("stands in the user's cache folder", () => {
   expect(calibrationFile({ XDG_CACHE_HOME: "/c" })).toBe(join("/c", "attune", "calibration.json"));
-  expect(calibrationFile({})).toMatch(/\.cache.attune.calibration\.json$/);
+  const ofHome = join("/home/me", ".cache", "attune", "calibration.json");
+  for (const given of [{}, { XDG_CACHE_HOME: "" }, { XDG_CACHE_HOME: "not/absolute" }])
+    expect(calibrationFile(given, () => "/home/me")).toBe(ofHome);
+});
+
+test("a user without a home keeps nothing", async () => {
+  const noHome = () => {
+    throw new Error("A system error occurred: uv_os_homedir returned ENOENT (no such file or directory)");
+  };
+  expect(calibrationFile({}, noHome)).toBeUndefined();
+  expect(calibrationFile({}, () => "")).toBeUndefined();
+});
+
+// Windows has no pipes among its files.
+test.skipIf(process.platform === "win32")("a pipe in the file's place is not waited for", async () => {
+  execFileSync("mkfifo", [join(folder, "pipe")]);
+  expect(await cachedCalibration("a", join(folder, "pipe"))).toBeUndefined();
 });

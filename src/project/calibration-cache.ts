@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { availableParallelism, homedir } from "node:os";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { z } from "zod";
 import type { Runtime } from "../compute/runtime/index.ts";
 import type { ModelSpec } from "../model/decoder/index.ts";
@@ -35,13 +35,22 @@ const fileSchema = z.object({
 });
 type Entry = z.infer<typeof fileSchema>["entries"][number];
 
-export function calibrationFile(environment: NodeJS.ProcessEnv = process.env): string {
-  const given = environment["XDG_CACHE_HOME"];
-  return join(
-    given === undefined || given === "" ? join(homedir(), ".cache") : given,
-    "attune",
-    "calibration.json",
-  );
+/**
+ * `undefined` for a user without a home, as in a container: nothing is kept then. A cache folder that is no absolute
+ * path is passed over (XDG Base Directory Specification).
+ */
+export function calibrationFile(
+  environment: NodeJS.ProcessEnv = process.env,
+  home: () => string = homedir,
+): string | undefined {
+  const given = environment["XDG_CACHE_HOME"] ?? "";
+  if (isAbsolute(given)) return join(given, "attune", "calibration.json");
+  try {
+    const folder = home();
+    return isAbsolute(folder) ? join(folder, ".cache", "attune", "calibration.json") : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** What a calibration depends on: the machine, the runtime and its threads, the model's widths, and what a step computes. */
@@ -69,7 +78,7 @@ export function calibrationKey(
 
 export async function cachedCalibration(
   key: string,
-  path = calibrationFile(),
+  path: string | undefined = calibrationFile(),
   now = Date.now(),
 ): Promise<Calibration | undefined> {
   const entry = (await entriesOf(path)).find((one) => one.key === key);
@@ -82,9 +91,10 @@ export async function cachedCalibration(
 export async function keepCalibration(
   key: string,
   calibration: Calibration,
-  path = calibrationFile(),
+  path: string | undefined = calibrationFile(),
   now = new Date(),
 ): Promise<void> {
+  if (path === undefined) return;
   const others = (await entriesOf(path)).filter((one) => one.key !== key);
   const entries = [...others, { key, measuredAt: now.toISOString(), calibration }].slice(-mostEntries);
   const text = `${JSON.stringify({ schemaVersion: 1, entries })}\n`;
@@ -92,9 +102,12 @@ export async function keepCalibration(
 }
 
 /** None where the file is missing, too large, or not ours. */
-async function entriesOf(path: string): Promise<readonly Entry[]> {
+async function entriesOf(path: string | undefined): Promise<readonly Entry[]> {
+  if (path === undefined) return [];
   try {
-    if ((await stat(path)).size > largestFile) return [];
+    const found = await stat(path);
+    // A pipe of that name would be waited for.
+    if (!found.isFile() || found.size > largestFile) return [];
     return fileSchema.parse(JSON.parse(await readTextFile(path, "the calibrations"))).entries;
   } catch {
     return [];

@@ -74,6 +74,23 @@ describe("speeds that are given", () => {
     expect(time.totalSeconds).toBeCloseTo(7 * step + 4 * evaluation);
   });
 
+  test("that the graphs need and the file lacks, or that are none, foretell nothing", async () => {
+    const { plan, model } = await planned();
+    const file = join(folder, "broken.json");
+    const { rates } = nodesAlone;
+    for (const broken of [
+      { ...rates, operationsPerSecond: {} },
+      { ...rates, bytesPerSecond: 1e-320 },
+    ]) {
+      await keepCalibration(
+        calibrationKey(runtime, plan, model.spec),
+        { ...nodesAlone, rates: broken },
+        file,
+      );
+      expect(await predictRunTime({ plan, model, runtime, measure: false, file })).toBeUndefined();
+    }
+  });
+
   test("are of one kind of run: other rows or another base were not measured", async () => {
     const { plan, model } = await planned();
     const key = calibrationKey(runtime, plan, model.spec);

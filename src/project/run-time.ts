@@ -52,7 +52,11 @@ export async function predictRunTime(options: RunTimeOptions): Promise<RunTime |
   const known = measure ? undefined : await cachedCalibration(key, file);
   if (known === undefined && !measure) return undefined;
   const counters = graphCounters(plan.memory.graphs(plan.choice.settings));
-  if (known !== undefined) return runTime(plan, model, counters, known);
+  if (known !== undefined) {
+    const time = runTime(plan, model, counters, known);
+    // A file that others wrote may lack a speed, or hold one that is none.
+    return Number.isFinite(time.totalSeconds) ? time : undefined;
+  }
   const microBatches = spread(batchesOf(plan), stepsLaidOut).flatMap((batch) => batch.microBatches);
   const calibration = await calibrate(runtime, { plan, spec, store, counters, microBatches });
   await keepCalibration(key, calibration, file);
