@@ -36,6 +36,13 @@ export function halvesOf(config: Config): HalfBase | undefined {
   return { half: halfTypes[precision], products, plain };
 }
 
+/** Whether generation can read the weights as they are held while they train: not in fewer bits, nor in float16. */
+export function canGenerate(config: Config): boolean {
+  const halves = halvesOf(config);
+  const compact = halves?.half === "float16" && halves.plain !== true;
+  return config.training.base === "float32" && !compact;
+}
+
 /** What it gains here, for the plan, beside the same run in float32; nothing to say of float32. */
 export function numericsNote(
   { runtime: { provider }, training }: Config,

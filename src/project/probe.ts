@@ -12,6 +12,7 @@ import type { ConversationRenderer, Example } from "../model/text/index.ts";
 import type { Adapter } from "../model/weights/index.ts";
 import type { ProbeReply } from "../train/index.ts";
 import { random } from "../util/index.ts";
+import { canGenerate } from "./numerics.ts";
 import type { TrainConfig } from "./schema.ts";
 
 /** A prompt and what the data answer to it. */
@@ -54,12 +55,12 @@ export function probePrompts(
  * `undefined` where there are none.
  */
 export function replyMemory(
-  { evaluation: { probes }, training: { base, precision } }: TrainConfig,
+  config: TrainConfig,
   spec: ModelSpec,
   heldOut: readonly Sequence[],
 ): GenerationMemory | undefined {
-  // A base in fewer bits or in float16 trains, but does not generate.
-  if (probes === 0 || heldOut.length === 0 || base !== "float32" || precision === "fp16") return undefined;
+  const { probes } = config.evaluation;
+  if (probes === 0 || heldOut.length === 0 || !canGenerate(config)) return undefined;
   const promptTokens = heldOut.reduce((most, { ids }) => Math.max(most, ids.length), 0);
   const slots = Math.min(probes, heldOut.length);
   return generationMemory(spec, { slots, promptTokens, capacity: promptTokens + replyTokens });

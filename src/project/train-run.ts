@@ -30,7 +30,7 @@ import { type TrainPlan, cutOf, planTraining } from "./plan.ts";
 import { startFolder } from "./pretrain-schema.ts";
 import { type Start, openStart, readStart, writeStart } from "./pretrain-start.ts";
 import { type Probe, probePrompts, replyProbe } from "./probe.ts";
-import { halvesOf } from "./numerics.ts";
+import { canGenerate, halvesOf } from "./numerics.ts";
 import { leafKeys } from "./resolve.ts";
 import { fixedSettings } from "./resume-settings.ts";
 import { existingRun, resumeRun } from "./resume.ts";
@@ -320,10 +320,11 @@ function probeOf(
 ): Probe | undefined {
   const { config } = plan;
   if (config.evaluation.probes === 0 || data.validation.length === 0) return undefined;
-  const { base, precision } = config.training;
-  if (base !== "float32" || (precision === "fp16" && resident.frozen !== undefined)) {
+  if (!canGenerate(config)) {
     const what =
-      base === "float32" ? "weights in float16 train, but do" : "a base in fewer bits trains, but does";
+      config.training.base === "float32"
+        ? "weights in float16 train, but do"
+        : "a base in fewer bits trains, but does";
     notice(`no sample replies are shown while it trains: ${what} not generate`);
     return undefined;
   }
