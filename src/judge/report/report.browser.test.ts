@@ -61,6 +61,10 @@ async function facts(notices: string[] = []): Promise<ReportFacts> {
     ),
   ).flat();
   await writeFile(join(folder, "evaluation", "predictions.jsonl"), `no json\n${said.join("\n")}\n`);
+  return gathered({ notice: (message) => notices.push(message) });
+}
+
+function gathered(more: Partial<Parameters<typeof gatherReport>[0]>): ReturnType<typeof gatherReport> {
   return gatherReport({
     run: folder,
     settings,
@@ -68,7 +72,7 @@ async function facts(notices: string[] = []): Promise<ReportFacts> {
     eventsFile: join(folder, "events.jsonl"),
     madeBy: "Attune test",
     date: "2026-01-01",
-    notice: (message) => notices.push(message),
+    ...more,
   });
 }
 
@@ -109,16 +113,6 @@ it("shows the run's own evaluation, and the one of its diagnosis where there is 
 it("says what is wrong with a path that is named, be it a folder or the file in it", async () => {
   const file = join(folder, "evaluation", "evaluation.json");
   await writeFile(file, "{}");
-  const gathered = (more: object) =>
-    gatherReport({
-      run: folder,
-      settings,
-      manifestFile: join(folder, "run.json"),
-      eventsFile: join(folder, "events.jsonl"),
-      madeBy: "Attune test",
-      date: "2026-01-01",
-      ...more,
-    });
   await expect(gathered({ evaluation: file })).rejects.toThrow("not an evaluation that this Attune can read");
   for (const [more, problem] of [
     [{ evaluation: "no-such-folder" }, "the evaluation no-such-folder/evaluation.json does not exist"],
