@@ -274,11 +274,15 @@ function numberOf(value: Tensor): number {
 }
 
 /** Chunks for rows of up to `longest` tokens and micro-batches of up to `supervised` targets. */
-export function chunksFor(longest: number, supervised: number): { queryChunks: number; lossChunks: number } {
-  // A loss chunk reads the whole vocabulary table twice: few large ones.
+export function chunksFor(
+  longest: number,
+  supervised: number,
+  tableTrained = false,
+): { queryChunks: number; lossChunks: number } {
+  // A chunk reads the whole vocabulary table twice: few large ones. Where it is trained, a chunk's [rows, V] are kept.
   return {
     queryChunks: queryChunksFor(longest),
-    lossChunks: Math.max(1, Math.ceil(supervised / 512)),
+    lossChunks: Math.max(1, Math.ceil(supervised / (tableTrained ? 512 : 2048))),
   };
 }
 

@@ -192,7 +192,9 @@ test("the first adapter: A uniform within 1/√I as PEFT draws it, B zero, decid
 });
 
 test("chunks grow with rows and targets", () => {
-  expect(chunksFor(512, 512)).toEqual({ queryChunks: 1, lossChunks: 1 });
-  expect(chunksFor(513, 513)).toEqual({ queryChunks: 5, lossChunks: 2 });
+  expect(chunksFor(160, 2048)).toEqual({ queryChunks: 1, lossChunks: 1 });
+  expect(chunksFor(161, 2049)).toEqual({ queryChunks: 2, lossChunks: 2 });
+  expect(chunksFor(640, 513)).toEqual({ queryChunks: 4, lossChunks: 1 });
+  expect(chunksFor(640, 513, true)).toEqual({ queryChunks: 4, lossChunks: 2 });
   expect(chunksFor(10, 0)).toEqual({ queryChunks: 1, lossChunks: 1 });
 });

@@ -115,9 +115,12 @@ export function lossGraph(spec: ModelSpec, options: LossGraphOptions): Graph {
     finalNorm(root, spec, selected),
     table,
     { labels: input("labels", "int64", [rows]), weights: input("rowWeights", "float32", [rows]) },
-    options.lossChunks,
-    [...trainable.values()].includes(table),
-    options.mixed === "fp16" ? probabilityScale : 1,
+    {
+      chunks: options.lossChunks,
+      tableTrainable: [...trainable.values()].includes(table),
+      probabilityScale: options.mixed === "fp16" ? probabilityScale : 1,
+      gradient: options.gradients,
+    },
   );
   const loss = g.mul(total, g.input("lossScale", "float32", []));
   g.output("loss", loss);

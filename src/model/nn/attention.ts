@@ -4,6 +4,7 @@
  */
 import { type Dim, type GraphBuilder, type Value, multiplyDims } from "../../compute/graph/index.ts";
 import type { Dropout } from "./dropout.ts";
+import { queryChunks } from "./query-chunks.ts";
 
 /**
  * dropout(softmax(q kᵀ / √E + mask)) v.
@@ -18,108 +19,97 @@ export function attention(
   chunks: number,
   dropout?: { readonly of: Dropout; readonly name: string },
 ): Value {
-  const [batch, heads, length, width] = q.shape as [Dim, number, Dim, number];
-  const kvHeads = k.shape[1] as number;
-  const group = heads / kvHeads;
-  const chunk = chunks === 1 ? length : chunkLength(length, chunks);
-  const tiles = (x: Value, count: number): Value =>
-    chunks === 1 ? x : g.reshape(x, [batch, count, chunks, chunk, width]);
-  const [qs, ks, vs] = [tiles(q, heads), tiles(k, kvHeads), tiles(v, kvHeads)];
-  const masks = g.reshape(mask, [chunks, chunk, length]);
-  const outputs: Value[] = [];
-  for (let i = 0; i < chunks; i++) {
-    const keys = multiplyDims(i + 1, chunk);
-    // One more axis than queries: the heads of a group share their keys by broadcasting.
-    const upTo = (x: Value): Value =>
-      g.reshape(only(g, x, 2, 0, i + 1, chunks), [batch, kvHeads, 1, keys, width]);
-    const queries = g.reshape(only(g, qs, 2, i, i + 1, chunks), [batch, kvHeads, group, chunk, width]);
-    const visible =
-      i === chunks - 1
-        ? g.reshape(only(g, masks, 0, i, i + 1, chunks), [1, 1, chunk, length])
-        : chunkMask(g, mask, i, chunks, chunk);
-    const drop = dropout === undefined ? undefined : { ...dropout, name: `${dropout.name}.${i}` };
-    outputs.push(attend(g, queries, upTo(ks), upTo(vs), visible, drop));
-  }
-  const joined =
-    chunks === 1
-      ? outputs[0]!
-      : g.concat(
-          outputs.map((x) => g.reshape(x, [batch, heads, 1, chunk, width])),
-          2,
-        );
-  return g.reshape(joined, [batch, heads, length, width]);
+  const cut = queryChunks(g, q.shape, k.shape, chunks);
+  const parts = Array.from({ length: chunks }, (_, i) =>
+    attend(g, cut.mask(mask, i), dropout && { ...dropout, name: `${dropout.name}.${i}` }),
+  );
+  const [result] = g.custom(
+    [q, k, v],
+    () => {
+      const queries = cut.split(q);
+      return [
+        cut.join(parts.map(({ forward }, i) => forward([queries[i]!, cut.seen(k, i), cut.seen(v, i)]))),
+      ];
+    },
+    ([dOutput]) => {
+      // Cut again: kept, the pieces would be copies of the whole, and those of the keys overlap.
+      const [qs, ks, vs] = [q, k, v].map((x) => g.barrier(x, dOutput!)) as [Value, Value, Value];
+      const queries = cut.split(qs);
+      const gradients = cut
+        .split(dOutput!)
+        .map((d, i) => parts[i]!.backward([queries[i]!, cut.seen(ks, i), cut.seen(vs, i)], d));
+      return [
+        cut.join(gradients.map(([dq]) => dq)),
+        cut.sumSeen(gradients.map(([, dk]) => dk)),
+        cut.sumSeen(gradients.map(([, , dv]) => dv)),
+      ];
+    },
+  );
+  return result!;
 }
 
-function chunkLength(length: Dim, chunks: number): Dim {
-  if (typeof length === "number") return length / chunks;
-  const match = /^(\d+)\*(\w+)$/.exec(length);
-  if (match === null || Number(match[1]) !== chunks)
-    throw new Error(`a length of ${length} is not ${chunks} chunks`);
-  return match[2]!;
-}
-
-/** [from, to) of an axis of size `size`; x itself where that is all of it. */
-function only(g: GraphBuilder, x: Value, axis: number, from: number, to: number, size: number): Value {
-  return from === 0 && to === size ? x : g.slice(x, axis, from, to);
-}
-
-/** The mask of chunk i against keys up to its end: [1, 1, C, (i+1)·C]. */
-function chunkMask(g: GraphBuilder, mask: Value, i: number, chunks: number, chunk: Dim): Value {
-  const tiles = g.reshape(mask, [chunks, chunk, chunks, chunk]);
-  const tile = g.slice(g.slice(tiles, 0, i, i + 1), 2, 0, i + 1);
-  return g.reshape(tile, [1, 1, chunk, multiplyDims(i + 1, chunk)]);
-}
+type QueriesKeysValues = readonly [Value, Value, Value];
 
 /**
- * queries [B, K, G, C, E], keys and values [B, K, 1, N, E], mask [1, 1, C, N] → [B, K, G, C, E].
+ * Queries [B, K, G, C, E], keys and values [B, K, 1, N, E], mask [1, 1, C, N] → [B, K, G, C, E], and the way back.
  * Gradient: ds = p ⊙ (dp − Σ dO ⊙ O), whose row sum is over E rather than N, with dropout too (Dao et al., 2022). In one
  * chunk, where N is small, the same number is Σ p ⊙ dp, so that O need not be kept: it is a third of what p is.
  */
 function attend(
   g: GraphBuilder,
-  queries: Value,
-  keys: Value,
-  values: Value,
   mask: Value,
   dropout?: { readonly of: Dropout; readonly name: string },
-): Value {
-  const [batch, kvHeads, group, chunk, width] = queries.shape as [Dim, number, number, Dim, number];
-  const length = mask.shape[3]!;
-  const scale = 1 / Math.sqrt(width);
-  // The sum over a group's heads is part of a product whose inner axis is G·C.
-  const together = (x: Value): Value =>
-    g.reshape(x, [batch, kvHeads, multiplyDims(group, chunk), x.shape[4]!]);
-  const summed = (a: Value, b: Value, alpha?: number): Value =>
-    g.reshape(
-      g.matmul(together(a), together(b), { transA: true, ...(alpha === undefined ? {} : { alpha }) }),
-      [batch, kvHeads, 1, length, width],
-    );
+): {
+  readonly forward: (of: QueriesKeysValues) => Value;
+  readonly backward: (of: QueriesKeysValues, dOutput: Value) => QueriesKeysValues;
+} {
+  const [chunk, length] = mask.shape.slice(2) as [Dim, Dim];
   // The factor rides on the products.
   const kept = (x: Value): Value => (dropout === undefined ? x : dropout.of.keep(g, dropout.name, x));
   const factor = dropout === undefined ? {} : { alpha: dropout.of.scale };
   let probabilities: Value;
   let dropped: Value;
   let output: Value;
-  const [result] = g.custom(
-    [queries, keys, values],
-    () => {
-      const scores = g.matmul(queries, keys, { transB: true, alpha: scale });
+  return {
+    forward: ([queries, keys, values]) => {
+      const scores = g.matmul(queries, keys, { transB: true, alpha: scaleOf(queries) });
       probabilities = g.softmax(g.add(scores, mask));
       dropped = kept(probabilities);
       output = g.matmul(dropped, values, factor);
-      return [output];
+      return output;
     },
-    ([dOutput]) => {
-      const dValues = summed(dropped, dOutput!, factor.alpha);
-      const dProbabilities = kept(g.matmul(dOutput!, values, { transB: true, ...factor }));
+    backward: ([queries, keys, values], dOutput) => {
+      const scale = scaleOf(queries);
+      const dValues = summedOverGroup(g, dropped, dOutput, factor);
+      const dProbabilities = kept(g.matmul(dOutput, values, { transB: true, ...factor }));
       const dScores =
         chunk === length
           ? softmaxGradient(g, probabilities, dProbabilities)
-          : g.mul(probabilities, g.sub(dProbabilities, g.sum(g.mul(dOutput!, output), [-1], true)));
-      return [g.matmul(dScores, keys, { alpha: scale }), summed(dScores, queries, scale), dValues];
+          : g.mul(probabilities, g.sub(dProbabilities, g.sum(g.mul(dOutput, output), [-1], true)));
+      const dKeys = summedOverGroup(g, dScores, queries, { alpha: scale });
+      return [g.matmul(dScores, keys, { alpha: scale }), dKeys, dValues];
     },
-  );
-  return result!;
+  };
+}
+
+function scaleOf(queries: Value): number {
+  return 1 / Math.sqrt(queries.shape.at(-1) as number);
+}
+
+/** Σ over the heads of a group of aᵀ b · alpha, a [B, K, G, C, N], b [B, K, G, C, E] → [B, K, 1, N, E]: one product over G·C. */
+function summedOverGroup(
+  g: GraphBuilder,
+  a: Value,
+  b: Value,
+  { alpha = 1 }: { readonly alpha?: number },
+): Value {
+  const together = (x: Value): Value => {
+    const [batch, kvHeads, group, chunk, width] = x.shape as [Dim, number, number, Dim, Dim];
+    return g.reshape(x, [batch, kvHeads, multiplyDims(group, chunk), width]);
+  };
+  const product = g.matmul(together(a), together(b), { transA: true, alpha });
+  const [batch, kvHeads, rows, width] = product.shape as [Dim, number, Dim, Dim];
+  return g.reshape(product, [batch, kvHeads, 1, rows, width]);
 }
 
 /** ds = p ⊙ dp − p Σ p ⊙ dp along the last axis. */
