@@ -2,6 +2,7 @@
 import {
   type GraphBuilder,
   GraphError,
+  type Node,
   type Shape,
   type Value,
   shapeSize,
@@ -18,6 +19,7 @@ type Product =
   | "ReduceSum"
   | "ReduceMean"
   | "ReduceMax"
+  | "ReduceMin"
   | "ArgMax";
 type Layout =
   | "TopK"
@@ -95,6 +97,18 @@ function scatterRows(g: GraphBuilder, shape: Shape, index: Value, updates: Value
   );
 }
 
+/** Equal extremes share the cotangent evenly. */
+function extremeGradient(
+  g: GraphBuilder,
+  ct: Value,
+  [x]: readonly (Value | undefined)[],
+  { outputs: [y], attributes: { axes } }: Node<"ReduceMax" | "ReduceMin">,
+): readonly Value[] {
+  const extreme = g.op("Equal", [x!, withKeptAxes(g, y!, x!.shape, axes)], {});
+  const share = g.div(withKeptAxes(g, ct, x!.shape, axes), g.sum(g.cast(extreme, "float32"), axes, true));
+  return [g.where(extreme, share, 0)];
+}
+
 export const layoutRules: Pick<GradTable, Product | Layout> = {
   MatMul: single((g, ct, inputs, _, needs) =>
     productGradient(g, ct, inputs, { transA: false, transB: false, alpha: 1 }, needs),
@@ -116,12 +130,8 @@ export const layoutRules: Pick<GradTable, Product | Layout> = {
     const kept = withKeptAxes(g, ct, x!.shape, axes);
     return [g.expand(g.mul(kept, 1 / knownCount(node, x!.shape, axes)), x!.shape)];
   }),
-  // Equal maxima share the cotangent evenly.
-  ReduceMax: single<"ReduceMax">((g, ct, [x], { outputs: [y], attributes: { axes } }) => {
-    const highest = g.op("Equal", [x!, withKeptAxes(g, y!, x!.shape, axes)], {});
-    const share = g.div(withKeptAxes(g, ct, x!.shape, axes), g.sum(g.cast(highest, "float32"), axes, true));
-    return [g.where(highest, share, 0)];
-  }),
+  ReduceMax: single<"ReduceMax">(extremeGradient),
+  ReduceMin: single<"ReduceMin">(extremeGradient),
   ArgMax: "not differentiable",
   TopK: "not differentiable",
   Reshape: single((g, ct, [x]) => [g.reshape(ct, x!.shape)]),

@@ -166,6 +166,9 @@ export class GraphBuilder {
   reduceMax = (x: Value, axes: readonly number[], keepdims = false): Value =>
     this.op("ReduceMax", [x], { axes, keepdims: keepdims ? 1 : 0 });
 
+  reduceMin = (x: Value, axes: readonly number[], keepdims = false): Value =>
+    this.op("ReduceMin", [x], { axes, keepdims: keepdims ? 1 : 0 });
+
   reshape = (x: Value, shape: Shape): Value =>
     sameShape(x.shape, shape) ? x : this.op("Reshape", [x], { shape });
   transpose = (x: Value, perm: readonly number[]): Value => this.op("Transpose", [x], { perm });

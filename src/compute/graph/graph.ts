@@ -49,6 +49,7 @@ export interface OpAttributes {
   ReduceSum: { readonly axes: readonly number[]; readonly keepdims: 0 | 1 };
   ReduceMean: { readonly axes: readonly number[]; readonly keepdims: 0 | 1 };
   ReduceMax: { readonly axes: readonly number[]; readonly keepdims: 0 | 1 };
+  ReduceMin: { readonly axes: readonly number[]; readonly keepdims: 0 | 1 };
   ArgMax: { readonly axis: number; readonly keepdims: 0 | 1 };
   TopK: { readonly k: number; readonly axis: number };
   // layout

@@ -24,7 +24,7 @@ const axis = { attributes: (a: { readonly axis: number }) => [int("axis", a.axis
 const reduction = {
   emit: (
     emitter: Emitter,
-    node: Node<"ReduceSum" | "ReduceMean" | "ReduceMax">,
+    node: Node<"ReduceSum" | "ReduceMean" | "ReduceMax" | "ReduceMin">,
     { inputs, outputs }: Names,
   ) => {
     const { axes, keepdims } = node.attributes;
@@ -77,6 +77,7 @@ export const loweringTable: { readonly [K in Op]: Lowering<K> } = {
   ReduceSum: reduction,
   ReduceMean: reduction,
   ReduceMax: reduction,
+  ReduceMin: reduction,
   ArgMax: { attributes: (a) => [int("axis", a.axis), int("keepdims", a.keepdims)] },
   TopK: {
     emit: (emitter, { attributes }, { inputs, outputs }) =>

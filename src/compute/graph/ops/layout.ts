@@ -50,6 +50,7 @@ type Product =
   | "ReduceSum"
   | "ReduceMean"
   | "ReduceMax"
+  | "ReduceMin"
   | "ArgMax"
   | "TopK";
 type Layout =
@@ -81,6 +82,7 @@ export const layoutOps: Pick<OpTable, Product | Layout> = {
   ReduceSum: reduction("ReduceSum"),
   ReduceMean: reduction("ReduceMean"),
   ReduceMax: reduction("ReduceMax"),
+  ReduceMin: reduction("ReduceMin"),
   ArgMax: {
     arity: [1, 1],
     infer: (inputs, { axis, keepdims }) => [

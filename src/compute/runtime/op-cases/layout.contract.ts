@@ -23,7 +23,7 @@ const along = <K extends Op>(op: K, attributes: (axis: number) => OpAttributes[K
     symbolic,
   }));
 
-const reduction = <K extends "ReduceSum" | "ReduceMean" | "ReduceMax">(op: K): fc.Arbitrary<OpCase<K>> =>
+const reduction = <K extends "ReduceSum" | "ReduceMean" | "ReduceMax" | "ReduceMin">(op: K): fc.Arbitrary<OpCase<K>> =>
   fc
     .tuple(
       shapes(0),
@@ -66,6 +66,7 @@ export const layoutCases = {
   ReduceSum: reduction("ReduceSum"),
   ReduceMean: reduction("ReduceMean"),
   ReduceMax: reduction("ReduceMax"),
+  ReduceMin: reduction("ReduceMin"),
   ArgMax: fc
     .tuple(shapeAndAxis(), fc.constantFrom<0 | 1>(0, 1), seeds)
     .map(([{ shape, axis }, keepdims, seed]) => ({

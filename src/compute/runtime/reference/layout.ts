@@ -110,6 +110,9 @@ export const layoutKernels = {
   ReduceMax: ([x], { axes, keepdims }) => [
     reduce(x!, axes, keepdims, (values) => values.reduce((a, b) => Math.max(a, b), -Infinity)),
   ],
+  ReduceMin: ([x], { axes, keepdims }) => [
+    reduce(x!, axes, keepdims, (values) => values.reduce((a, b) => Math.min(a, b), Infinity)),
+  ],
   ArgMax: ([x], { axis, keepdims }) => [
     reduce(x!, [axis], keepdims, (values) => values.indexOf(Math.max(...values)), "int64"),
   ],
