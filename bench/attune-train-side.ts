@@ -68,7 +68,7 @@ async function main(): Promise<void> {
   const training = trainConfigSchema.shape.training.parse({ base: values.base });
   const first = plans[0]!.parts.flat().slice(0, 8);
   const resident = await loadBase(runtime, { spec, store }, training, {
-    maxima: await calibrateBase(runtime, { spec, store }, training, () => first),
+    levels: await calibrateBase(runtime, { spec, store }, training, () => first),
   });
   await store.close();
   const engine = await trainingEngine(resident, await readAdapter(join(values.work, "adapter.safetensors")), {

@@ -110,7 +110,7 @@ async function train(mode: Mode): Promise<Record<string, unknown>> {
   const { plan, model: chat } = prepared;
   await using runtime = await onnxRuntime(job.threads === undefined ? {} : { threads: job.threads });
   const model = await loadBase(runtime, chat, config.training, {
-    maxima: await calibrateBase(
+    levels: await calibrateBase(
       runtime,
       chat,
       config.training,

@@ -5,7 +5,7 @@ import {
   type FrozenBase,
   type ModelSpec,
   type HalfBase,
-  type InputMaxima,
+  type InputLevels,
   type ResidentModel,
   type Sequence,
   frozenBytes,
@@ -13,14 +13,21 @@ import {
   halfForm,
   linearPaths,
   halfBytes,
-  inputMaxima,
+  inputLevels,
   loadFrozenModel,
   loadHalfModel,
   loadInt8Model,
   loadLlmInt8Model,
   parameterCount,
 } from "../model/decoder/index.ts";
-import { type Backward, blockLinear, int8LinearFloatBackward, llmInt8Linear } from "../model/nn/index.ts";
+import {
+  type Backward,
+  blockLinear,
+  int8LinearFloatBackward,
+  largestOfChannel,
+  llmInt8Linear,
+  rmsOfChannel,
+} from "../model/nn/index.ts";
 import type { ModelForm } from "../train/index.ts";
 import { UserError } from "../util/index.ts";
 import { halvesOf } from "./numerics.ts";
@@ -79,8 +86,9 @@ export function baseForm(
   const held = (frozen: FrozenBase): number => frozenBytes(spec, store, frozen).weights;
   if (base === "int8") {
     const frozen = backward === "int8" ? {} : { frozen: int8LinearFloatBackward };
-    // As rows in 8 bits are; the factors that smooth channels weigh nothing beside them.
-    const weightBytes = held({ base: "llm-int8", backward: "float32", blockSize });
+    // As rows in 8 bits are, and the vocabulary's table once more; the factors that smooth channels weigh nothing beside.
+    const rows = held({ base: "llm-int8", backward: "float32", blockSize });
+    const weightBytes = rows + spec.vocabulary * (spec.hiddenSize + 4);
     return { model: { spec, ...frozen }, weightBytes };
   }
   const frozen: FrozenBase = { base, backward, blockSize };
@@ -98,15 +106,14 @@ export async function calibrateBase(
   { spec, store }: Pick<ChatModel, "spec" | "store">,
   { base }: Pick<Training, "base">,
   calibration: () => readonly Sequence[],
-): Promise<InputMaxima | undefined> {
-  return base === "int8" || base === "llm-int8"
-    ? inputMaxima(runtime, spec, store, calibration())
-    : undefined;
+): Promise<InputLevels | undefined> {
+  if (base !== "int8" && base !== "llm-int8") return undefined;
+  return inputLevels(runtime, spec, store, calibration(), base === "int8" ? rmsOfChannel : largestOfChannel);
 }
 
 export interface LoadBaseOptions {
   /** What `calibrateBase` found. */
-  readonly maxima?: InputMaxima | undefined;
+  readonly levels?: InputLevels | undefined;
   readonly onWeight?: ((done: number, total: number) => void) | undefined;
   /** Mixed precision over a float32 base. */
   readonly halves?: HalfBase | undefined;
@@ -117,15 +124,16 @@ export async function loadBase(
   runtime: Runtime,
   { spec, store }: Pick<ChatModel, "spec" | "store">,
   training: Training,
-  { maxima, onWeight, halves }: LoadBaseOptions = {},
+  { levels, onWeight, halves }: LoadBaseOptions = {},
 ): Promise<ResidentModel> {
   const { base, blockSize } = training;
   if (halves !== undefined) return loadHalfModel(runtime, spec, store, halves, onWeight);
   const backward = backwardOf(training);
   if (base === "int8" || base === "llm-int8") {
-    if (maxima === undefined) throw new Error(`the base ${base} is not calibrated`);
-    if (base === "llm-int8") return loadLlmInt8Model(runtime, spec, store, { backward, maxima }, onWeight);
-    const model = await loadInt8Model(runtime, spec, store, maxima, onWeight);
+    if (levels === undefined) throw new Error(`the base ${base} is not calibrated`);
+    if (base === "llm-int8")
+      return loadLlmInt8Model(runtime, spec, store, { backward, maxima: levels }, onWeight);
+    const model = await loadInt8Model(runtime, spec, store, levels, onWeight);
     return backward === "int8" ? model : { ...model, frozen: int8LinearFloatBackward };
   }
   const frozen: FrozenBase = { base, backward, blockSize };

@@ -184,7 +184,7 @@ async function* trainIn(
   await using runtime = await onnxRuntime({ provider, ...(threads === undefined ? {} : { threads }) });
   watch.lap("startRuntime");
   const calibration = () => plan.training.batch(0).microBatches[0]!;
-  const maxima = await calibrateBase(runtime, model, config.training, calibration);
+  const levels = await calibrateBase(runtime, model, config.training, calibration);
   watch.lap("calibrate");
   const engineSettings = {
     ...engineOptions(config, plan, plan.share),
@@ -207,7 +207,7 @@ async function* trainIn(
   const resident = whole
     ? residentModel(runtime, model.spec, new Map())
     : await loadBase(runtime, model, config.training, {
-        maxima,
+        levels,
         onWeight: options.onWeight,
         halves: halvesOf(config),
       });

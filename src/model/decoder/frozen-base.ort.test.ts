@@ -5,7 +5,14 @@ import { type Runtime, onnxRuntime } from "../../compute/runtime/index.ts";
 import { dequantiseBlocks, float32, quantiseBlocks } from "../../compute/tensor/index.ts";
 import { random } from "../../util/index.ts";
 import { loraParameters, trainingEngine } from "../../train/index.ts";
-import { int8Linear, int8LinearFloatBackward, llmInt8Linear, parameterLayout } from "../nn/index.ts";
+import {
+  int8Linear,
+  int8LinearFloatBackward,
+  largestOfChannel,
+  llmInt8Linear,
+  parameterLayout,
+  rmsOfChannel,
+} from "../nn/index.ts";
 import {
   type StorageType,
   type WeightStore,
@@ -22,7 +29,7 @@ import {
   frozenFormats,
   linearLayers,
   loadFrozenModel,
-  inputMaxima,
+  inputLevels,
   loadInt8Model,
   loadLlmInt8Model,
   loadResidentModel,
@@ -233,7 +240,7 @@ describe("8 bits by row", () => {
 
   it("LLM.int8() keeps loud channels in float, and so the loss where plain rows lose it", async () => {
     const exact = await lossAndGradient(await loadResidentModel(runtime, spec, loudStore()));
-    const maxima = await inputMaxima(runtime, spec, loudStore(), sequences);
+    const maxima = await inputLevels(runtime, spec, loudStore(), sequences, largestOfChannel);
     const calibrated = { backward: "float32", maxima } as const;
     const model = await loadLlmInt8Model(runtime, spec, loudStore(), calibrated);
     expect(model.weights.get("model.layers.0.self_attn.qkv.outliers")!.shape).toEqual([1]);
@@ -255,7 +262,7 @@ describe("8 bits by row", () => {
         runtime,
         spec,
         loudStore(),
-        await inputMaxima(runtime, spec, loudStore(), sequences),
+        await inputLevels(runtime, spec, loudStore(), sequences, rmsOfChannel),
       );
       const { gradient } = await lossAndGradient({ ...model, frozen });
       errors.push(relativeError(gradient, exact.gradient));

@@ -9,8 +9,8 @@ export { frozenBytes, frozenFormats, linearPaths, loadFrozenModel } from "./froz
 export type { FrozenBase, FrozenBytes } from "./frozen-base.ts";
 export { halfBytes, halfForm, loadHalfModel } from "./half-base.ts";
 export type { HalfBase } from "./half-base.ts";
-export { inputMaxima } from "./input-maxima.ts";
-export type { InputMaxima } from "./input-maxima.ts";
+export { inputLevels } from "./input-levels.ts";
+export type { InputLevels } from "./input-levels.ts";
 export { loadLlmInt8Model } from "./llm-int8.ts";
 export type { LlmInt8Options } from "./llm-int8.ts";
 export { batchInputs, lossGraph } from "./loss-graph.ts";

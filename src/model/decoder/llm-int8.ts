@@ -5,7 +5,7 @@ import { type Backward, inputName, llmInt8Linear, smoothingName } from "../nn/in
 import type { WeightStore } from "../weights/index.ts";
 import { linearPaths, loadFrozenModel } from "./frozen-base.ts";
 import type { ModelSpec } from "./model-spec.ts";
-import type { InputMaxima } from "./input-maxima.ts";
+import type { InputLevels } from "./input-levels.ts";
 import { type ResidentModel, residentModel } from "./resident-model.ts";
 
 /** |x| from which a channel is an outlier: the paper's and bitsandbytes' default. */
@@ -13,8 +13,8 @@ const outlierThreshold = 6;
 
 export interface LlmInt8Options {
   readonly backward: Backward;
-  /** Of the batch that shows the outliers. */
-  readonly maxima: InputMaxima;
+  /** The largest |x| of each channel in the batch that shows the outliers. */
+  readonly maxima: InputLevels;
 }
 
 /**

@@ -16,6 +16,7 @@ import {
   crossEntropy,
   inputWeights,
   int8Linear,
+  int8Logits,
   joinGradients,
   linear,
   lora,
@@ -110,6 +111,7 @@ export function lossGraph(spec: ModelSpec, options: LossGraphOptions): Graph {
       : {}),
   });
   const table = vocabularyTable(root, spec);
+  const tableTrainable = [...trainable.values()].includes(table);
   const total = crossEntropy(
     g,
     finalNorm(root, spec, selected),
@@ -117,7 +119,11 @@ export function lossGraph(spec: ModelSpec, options: LossGraphOptions): Graph {
     { labels: input("labels", "int64", [rows]), weights: input("rowWeights", "float32", [rows]) },
     {
       chunks: options.lossChunks,
-      tableTrainable: [...trainable.values()].includes(table),
+      tableTrainable,
+      // Whoever only measures wants no error that training could not see anyway.
+      ...(options.base === "int8" && options.gradients && !tableTrainable
+        ? { logits: int8Logits(root.at("lm_head"), spec.vocabulary) }
+        : {}),
       probabilityScale: options.mixed === "fp16" ? probabilityScale : 1,
       gradient: options.gradients,
     },

@@ -3,12 +3,12 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Runtime, onnxRuntime } from "../../compute/runtime/index.ts";
 import { float32 } from "../../compute/tensor/index.ts";
 import { random } from "../../util/index.ts";
-import { parameterLayout } from "../nn/index.ts";
+import { parameterLayout, rmsOfChannel } from "../nn/index.ts";
 import { memoryWeights } from "../weights/index.ts";
 import { loraParameters, trainingEngine } from "../../train/index.ts";
 import {
   expectedWeights,
-  inputMaxima,
+  inputLevels,
   linearLayers,
   loadInt8Model,
   loadResidentModel,
@@ -57,10 +57,17 @@ afterAll(async () => {
   await runtime[Symbol.asyncDispose]();
 });
 
-async function lossAndGradient(base: "float32" | "int8"): Promise<{ loss: number; gradient: Float32Array }> {
+async function lossAndGradient(
+  base: "float32" | "int8",
+): Promise<{ loss: number; measured: number; gradient: Float32Array }> {
   const model =
     base === "int8"
-      ? await loadInt8Model(runtime, spec, weights(), await inputMaxima(runtime, spec, weights(), sequences))
+      ? await loadInt8Model(
+          runtime,
+          spec,
+          weights(),
+          await inputLevels(runtime, spec, weights(), sequences, rmsOfChannel),
+        )
       : await loadResidentModel(runtime, spec, weights());
   const layers = Array.from({ length: spec.layers }, (_, l) =>
     linearLayers(spec).map(({ name, shape }) => ({
@@ -83,7 +90,7 @@ async function lossAndGradient(base: "float32" | "int8"): Promise<{ loss: number
     base,
   });
   const loss = await engine.accumulate(sequences, 1 / 60, 0);
-  return { loss, gradient: await engine.gradient() };
+  return { loss, measured: (await engine.loss(sequences)) / 60, gradient: await engine.gradient() };
 }
 
 function cosine(a: Float32Array, b: Float32Array): number {
@@ -103,6 +110,14 @@ describe("the 8-bit base", () => {
     expect(quantised.loss).not.toBe(exact.loss);
     expect(Math.abs(quantised.loss / exact.loss - 1)).toBeLessThan(0.01);
     expect(cosine(exact.gradient, quantised.gradient)).toBeGreaterThan(0.995);
+  });
+
+  it("forms the logits of a step in 8 bits, and in float32 where a loss is only measured", async () => {
+    const exact = await lossAndGradient("float32");
+    const { loss, measured } = await lossAndGradient("int8");
+    expect(exact.measured).toBeCloseTo(exact.loss, 6);
+    expect(Math.abs(loss - measured)).toBeGreaterThan(1e-6);
+    expect(Math.abs(loss / measured - 1)).toBeLessThan(0.002);
   });
 
   it("reconstructs every weight to half a step of its row", () => {

@@ -3,8 +3,8 @@ import type { Runtime } from "../../compute/runtime/index.ts";
 import { float32, tensor } from "../../compute/tensor/index.ts";
 import { smoothingName } from "../nn/index.ts";
 import type { WeightStore } from "../weights/index.ts";
-import type { InputMaxima } from "./input-maxima.ts";
-import { type ExpectedWeight, expectedWeights, linearLayers } from "./model-spec-weights.ts";
+import type { InputLevels } from "./input-levels.ts";
+import { expectedWeights, linearLayers } from "./model-spec-weights.ts";
 import type { ModelSpec } from "./model-spec.ts";
 import { type ResidentModel, residentModel } from "./resident-model.ts";
 import { weightUploads } from "./weight-uploads.ts";
@@ -40,76 +40,92 @@ export function quantiseRows(weight: Float32Array, columns: number, smoothing: F
   return { codes, scale };
 }
 
-/** Raises each of `most` [I] to the largest magnitude of its column in `weight` [O, I]. */
-export function raiseToColumns(most: Float32Array, weight: Float32Array): void {
-  const columns = most.length;
-  for (let from = 0; from < weight.length; from += columns) {
-    for (let i = 0; i < columns; i++) {
-      const size = Math.abs(weight[from + i]!);
-      if (size > most[i]!) most[i] = size;
-    }
+/** Root mean square of each column of `weights`, all [·, I], taken together. */
+export function rmsOfColumns(weights: readonly Float32Array[], columns: number): Float32Array {
+  const squares = new Float64Array(columns);
+  let rows = 0;
+  for (const weight of weights) {
+    rows += weight.length / columns;
+    for (let from = 0; from < weight.length; from += columns)
+      for (let i = 0; i < columns; i++) {
+        const value = weight[from + i]!;
+        squares[i]! += value * value;
+      }
   }
+  return Float32Array.from(squares, (sum) => Math.sqrt(sum / rows));
 }
 
-/** s = √(max |x| / max |w|) of each input channel (SmoothQuant with α = ½); 1 where a channel is silent. */
-export function smoothingOf(inputMost: Float32Array, weightMost: Float32Array): Float32Array {
-  return inputMost.map((most, i) => {
-    const s = Math.sqrt(most / weightMost[i]!);
+/**
+ * s = √(rms x / rms w) of each input channel; 1 where a channel is silent. SmoothQuant (Xiao et al., 2023) takes the largest
+ * magnitudes. Of the errors' power ‖x/s‖² ‖w s‖², steps being as long as the vectors, this is the least (by Cauchy and Schwarz).
+ */
+export function smoothingOf(inputLevels: Float32Array, weightLevels: Float32Array): Float32Array {
+  return inputLevels.map((level, i) => {
+    const s = Math.sqrt(level / weightLevels[i]!);
     return Number.isFinite(s) && s > 1e-6 ? s : 1;
   });
 }
 
 /**
- * The model with its linear layers in 8 bits; embeddings, norms and the vocabulary product stay float32, and so do
- * biases. `maxima`: of a calibration batch. Read weight by weight, never as floats all together; `onWeight` is told after
+ * The model with its linear layers in 8 bits; embeddings, norms and biases stay float32. So does the vocabulary's table,
+ * beside which it stands in 8 bits for the logits. `levels`: rms of a calibration batch. Read weight by weight, never as floats all together; `onWeight` is told after
  * each.
  */
 export async function loadInt8Model(
   runtime: Runtime,
   spec: ModelSpec,
   store: WeightStore,
-  maxima: InputMaxima,
+  levels: InputLevels,
   onWeight?: (done: number, total: number) => void,
 ): Promise<ResidentModel> {
   const { hold, all } = weightUploads(runtime);
   const plain = new Set(expectedWeights(spec).map(({ name }) => name));
   const total = plain.size;
   let done = 0;
-  for (const [group, members] of sharedInputs(spec)) {
-    const columns = members[0]!.shape[1]!;
-    const weightMost = new Float32Array(columns);
-    const floats: Float32Array[] = [];
-    for (const { name } of members) {
-      const { data } = await store.read(name);
-      raiseToColumns(weightMost, data);
-      floats.push(data);
-    }
-    const smoothing = smoothingOf(maxima.get(group)!, weightMost);
-    const inverse = smoothing.map((s) => 1 / s);
-    hold(group, float32([columns], inverse));
-    for (const [i, { name, shape }] of members.entries()) {
+  /** Weights [·, I] that read one input. */
+  const quantise = (group: string, names: readonly string[], floats: readonly Float32Array[]): void => {
+    const columns = levels.get(group)!.length;
+    const smoothing = smoothingOf(levels.get(group)!, rmsOfColumns(floats, columns));
+    hold(
+      group,
+      float32(
+        [columns],
+        smoothing.map((s) => 1 / s),
+      ),
+    );
+    for (const [i, name] of names.entries()) {
       const { codes, scale } = quantiseRows(floats[i]!, columns, smoothing);
-      hold(`${name}.int8`, tensor("int8", shape, codes));
-      hold(`${name}.scale`, float32([shape[0]!], scale));
+      hold(`${name}.int8`, tensor("int8", [scale.length, columns], codes));
+      hold(`${name}.scale`, float32([scale.length], scale));
+    }
+  };
+  for (const [group, members] of sharedInputs(spec)) {
+    const floats: Float32Array[] = [];
+    for (const name of members) {
+      floats.push((await store.read(name)).data);
       plain.delete(name);
       onWeight?.(++done, total);
     }
+    quantise(group, members, floats);
   }
+  const table = spec.tiedEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight";
   for (const name of plain) {
-    hold(name, await store.read(name));
+    const weight = await store.read(name);
+    if (name === table) quantise(smoothingName("lm_head"), ["lm_head.weight"], [weight.data]);
+    hold(name, weight);
     onWeight?.(++done, total);
   }
   return residentModel(runtime, spec, await all());
 }
 
 /** The weights of linear layers by the smoothing of their input, which those that read the same input share. */
-function sharedInputs(spec: ModelSpec): ReadonlyMap<string, readonly ExpectedWeight[]> {
-  const groups = new Map<string, ExpectedWeight[]>();
+function sharedInputs(spec: ModelSpec): ReadonlyMap<string, readonly string[]> {
+  const groups = new Map<string, string[]>();
   for (let layer = 0; layer < spec.layers; layer++) {
-    for (const { name, shape } of linearLayers(spec)) {
+    for (const { name } of linearLayers(spec)) {
       const path = `model.layers.${layer}.${name}`;
       const group = smoothingName(path);
-      groups.set(group, [...(groups.get(group) ?? []), { name: `${path}.weight`, shape }]);
+      groups.set(group, [...(groups.get(group) ?? []), `${path}.weight`]);
     }
   }
   return groups;

@@ -3,7 +3,16 @@ export { attention } from "./attention.ts";
 export { maskedDropout } from "./dropout.ts";
 export type { Dropout } from "./dropout.ts";
 export { blockLinear } from "./block-linear.ts";
-export { calibrating, inputName, int8Linear, smoothingName } from "./int8.ts";
+export {
+  calibrating,
+  inputName,
+  int8Linear,
+  int8Logits,
+  largestOfChannel,
+  rmsOfChannel,
+  smoothingName,
+} from "./int8.ts";
+export type { ChannelLevel } from "./int8.ts";
 export { int8LinearFloatBackward } from "./int8-backward.ts";
 export type { Backward } from "./int8-backward.ts";
 export { halfLinear } from "./half-linear.ts";

@@ -2,6 +2,7 @@
 import type { GraphBuilder, Value } from "../../compute/graph/index.ts";
 import { scalar, tensor } from "../../compute/tensor/index.ts";
 import type { Linear } from "./linear.ts";
+import { type BlockLogits, rowsOf } from "./loss.ts";
 import type { Scope } from "./scope.ts";
 
 /** Layers that read one input share its smoothing, and so its quantised form. */
@@ -15,9 +16,9 @@ const sharedInput: Readonly<Record<string, string>> = {
 
 /** What layers of one input call it: `….self_attn.qkv`, `….mlp.down_proj`. */
 export function inputName(path: string): string {
-  const dot = path.lastIndexOf(".");
-  const part = path.slice(dot + 1);
-  return `${path.slice(0, dot)}.${sharedInput[part] ?? part}`;
+  const from = path.lastIndexOf(".") + 1;
+  const part = path.slice(from);
+  return `${path.slice(0, from)}${sharedInput[part] ?? part}`;
 }
 
 /** The scope of what layers of one input share. */
@@ -55,6 +56,25 @@ export const int8Linear: Linear = (scope, x, outWidth, bias = false) => {
   return bias ? g.add(y!, scope.weight("bias", [outWidth])) : y!;
 };
 
+/**
+ * The logits of a table E [V, D] whose rows are held in 8 bits beside it, at the scope, as a linear layer's are. For the
+ * forward pass alone: what a vocabulary's backward product adds up is too small for 8 bits.
+ */
+export function int8Logits(scope: Scope, rows: number): (h: Value) => BlockLogits {
+  const { g } = scope;
+  return (h) => {
+    const width = h.shape[1] as number;
+    const inverse = scope.weight("smoothing", [width]);
+    const q = scope.weight("weight.int8", [rows, width], "int8");
+    const scale = scope.weight("weight.scale", [rows]);
+    const [codes, step] = quantiseByToken(g, g.mul(h, inverse));
+    return (from, to, token) => {
+      const part = (x: Value): Value => rowsOf(g, x, from, to, token);
+      return g.mul(integerProduct(g, codes, part(q), part(scale), true), step);
+    };
+  };
+}
+
 /** x [T, I] → codes [T, I] uint8 around 128 and the step of each token [T, 1]: x ≈ (codes − 128) · step. */
 export function quantiseByToken(g: GraphBuilder, x: Value): readonly [Value, Value] {
   const tokens = x.shape[0]!;
@@ -85,12 +105,29 @@ export function integerProduct(
   );
 }
 
-/** Passes x on and records the largest |x| of each input channel, [I], under the smoothing's name. */
-export function calibrating(base: Linear, record: (name: string, largest: Value) => void): Linear {
+/** How loud each channel of x [T, I] is, [I]. */
+export type ChannelLevel = (g: GraphBuilder, x: Value) => Value;
+
+/** The largest |x|. */
+export const largestOfChannel: ChannelLevel = (g, x) => g.reduceMax(g.abs(x), [0]);
+
+/** Root mean square over the tokens, each of which has one of 1 itself: its step is its own, however loud it is. */
+export const rmsOfChannel: ChannelLevel = (g, x) => {
+  const squares = g.mul(x, x);
+  const ofToken = g.max(g.mean(squares, [1], true), 1e-30);
+  return g.sqrt(g.mean(g.div(squares, ofToken), [0]));
+};
+
+/** Passes x on and records the level of each input channel under the smoothing's name. */
+export function calibrating(
+  base: Linear,
+  level: ChannelLevel,
+  record: (name: string, loud: Value) => void,
+): Linear {
   const seen = new Set<string>();
   return (scope: Scope, x, outWidth, bias) => {
     const name = smoothingName(scope.path);
-    if (!seen.has(name)) record(name, scope.g.reduceMax(scope.g.abs(x), [0]));
+    if (!seen.has(name)) record(name, level(scope.g, x));
     seen.add(name);
     return base(scope, x, outWidth, bias);
   };

@@ -17,9 +17,14 @@ export interface CrossEntropyOptions {
   readonly probabilityScale?: number;
   /** Without it no gradient can be asked for, and P E is not formed. */
   readonly gradient?: boolean;
+  /** h → how the logits of a frozen table's rows are computed; h Eᵀ when absent. */
+  readonly logits?: (h: Value) => BlockLogits;
   /** About how many rows of a frozen table are read at once. */
   readonly block?: number | undefined;
 }
+
+/** The logits [R, to − from] of the table's rows [from, to), which nothing of is read before `token` exists. */
+export type BlockLogits = (from: number, to: number, token: Value) => Value;
 
 /**
  * Σ weight · (log Σ exp(h Eᵀ) − h·E[label]), a scalar; hidden [R, D], table E [V, D].
@@ -108,7 +113,7 @@ function frozenTableLoss(
   h: Value,
   table: Value,
   { labels, weights }: LossTargets,
-  { probabilityScale = 1, gradient = true, block = 6144 }: CrossEntropyOptions,
+  { probabilityScale = 1, gradient = true, block = 6144, logits }: CrossEntropyOptions,
 ): Value {
   let dHidden: Value | undefined;
   const [loss] = g.custom(
@@ -119,10 +124,13 @@ function frozenTableLoss(
       const expected: Value[] = [];
       // A block waits for the one before it, so that two are never in memory.
       let before = h;
+      const logitsOf = logits?.(h);
       for (const [from, to] of tableBlocks(table.shape[0] as number, block)) {
-        const waiting = g.barrier(table, before);
-        const rows = to - from === table.shape[0] ? waiting : g.slice(waiting, 0, from, to);
-        const { likely, highest, mass } = softmaxOf(g, g.matmul(h, rows, { transB: true }));
+        const rows = rowsOf(g, table, from, to, before);
+        const { likely, highest, mass } = softmaxOf(
+          g,
+          logitsOf?.(from, to, before) ?? g.matmul(h, rows, { transB: true }),
+        );
         masses.push({ highest, mass });
         before = mass;
         if (!gradient) continue;
@@ -146,6 +154,12 @@ function frozenTableLoss(
     },
   );
   return loss!;
+}
+
+/** The rows [from, to) of a table, not before `token` exists. */
+export function rowsOf(g: GraphBuilder, table: Value, from: number, to: number, token: Value): Value {
+  const waiting = g.barrier(table, token);
+  return to - from === table.shape[0] ? waiting : g.slice(waiting, 0, from, to);
 }
 
 /** Row ranges of about `block` of a table's rows. */

@@ -23,7 +23,9 @@ const along = <K extends Op>(op: K, attributes: (axis: number) => OpAttributes[K
     symbolic,
   }));
 
-const reduction = <K extends "ReduceSum" | "ReduceMean" | "ReduceMax" | "ReduceMin">(op: K): fc.Arbitrary<OpCase<K>> =>
+const reduction = <K extends "ReduceSum" | "ReduceMean" | "ReduceMax" | "ReduceMin">(
+  op: K,
+): fc.Arbitrary<OpCase<K>> =>
   fc
     .tuple(
       shapes(0),

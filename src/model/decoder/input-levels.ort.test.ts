@@ -4,7 +4,7 @@ import { GraphBuilder } from "../../compute/graph/index.ts";
 import { type Runtime, onnxRuntime } from "../../compute/runtime/index.ts";
 import { float32 } from "../../compute/tensor/index.ts";
 import { random } from "../../util/index.ts";
-import { calibrating, inputWeights, linear, scope } from "../nn/index.ts";
+import { calibrating, inputWeights, largestOfChannel, linear, rmsOfChannel, scope } from "../nn/index.ts";
 import { memoryWeights } from "../weights/index.ts";
 import {
   type ModelSpec,
@@ -12,10 +12,11 @@ import {
   decoder,
   expectedWeights,
   flatBatch,
-  inputMaxima,
+  inputLevels,
   loadResidentModel,
   specFromConfig,
 } from "./index.ts";
+import { finalNorm } from "./decoder.ts";
 
 const plain = specFromConfig({
   architectures: ["LlamaForCausalLM"],
@@ -50,10 +51,10 @@ afterAll(async () => {
 });
 
 test.each([
-  ["full attention", plain],
-  ["sliding and full attention, norms of heads", sliding],
-] as const)("%s", async (_, spec) => {
-  const dice = random(7, "input maxima");
+  ["full attention, largest", plain, largestOfChannel],
+  ["sliding and full attention, norms of heads, rms", sliding, rmsOfChannel],
+] as const)("%s", async (_, spec, level) => {
+  const dice = random(7, "input levels");
   const store = memoryWeights(
     expectedWeights(spec).map(({ name, shape }) => {
       const size = shape.reduce((a, b) => a * b, 1);
@@ -66,12 +67,14 @@ test.each([
       ] as const;
     }),
   );
-  const found = await inputMaxima(runtime, spec, store, sequences);
+  const found = await inputLevels(runtime, spec, store, sequences, level);
 
   const g = new GraphBuilder();
-  const observed = calibrating(linear, (name, most) => g.output(name, most));
+  const observed = calibrating(linear, level, (name, most) => g.output(name, most));
   const options = { linear: observed, queryChunks: 1, recompute: "none", trainable: new Map() } as const;
-  decoder(scope(g, inputWeights(g)), spec, batchInputs(g, spec, 1), options);
+  const root = scope(g, inputWeights(g));
+  const last = finalNorm(root, spec, decoder(root, spec, batchInputs(g, spec, 1), options));
+  g.output("lm_head.smoothing", level(g, last));
   await using program = await runtime.compile(g.build());
   const { feeds, longest } = flatBatch(sequences, spec, { queryChunks: 1, lossChunks: 1 });
   const model = await loadResidentModel(runtime, spec, store);
@@ -80,7 +83,7 @@ test.each([
   const { outputs } = await program.run(wanted);
 
   expect([...found.keys()].sort()).toEqual([...program.outputs].sort());
-  expect(found.size).toBe(4 * spec.layers);
+  expect(found.size).toBe(4 * spec.layers + 1);
   for (const [name, most] of found) {
     const want = outputs[name]!.data as Float32Array;
     most.forEach((value, i) => expect(Math.abs(value - want[i]!)).toBeLessThan(1e-5 * Math.max(1, want[i]!)));

@@ -2,36 +2,45 @@
 import { type Graph, GraphBuilder } from "../../compute/graph/index.ts";
 import type { DeviceTensor, Feed, Program, Runtime } from "../../compute/runtime/index.ts";
 import { type Tensor, float32 } from "../../compute/tensor/index.ts";
-import { calibrating, inputWeights, linear, rotaryTables, scope } from "../nn/index.ts";
+import {
+  type ChannelLevel,
+  calibrating,
+  inputWeights,
+  linear,
+  rotaryTables,
+  scope,
+  smoothingName,
+} from "../nn/index.ts";
 import type { WeightStore } from "../weights/index.ts";
-import { decoderBlock } from "./decoder.ts";
+import { decoderBlock, finalNorm } from "./decoder.ts";
 import { type Sequence, flatBatch } from "./flat-batch.ts";
 import { batchInputs } from "./loss-graph.ts";
 import { type ModelSpec, ropeFrequencies } from "./model-spec.ts";
 import { weightUploads } from "./weight-uploads.ts";
 
-/** The largest |x| of every input channel [I], by the name of its smoothing. */
-export type InputMaxima = ReadonlyMap<string, Float32Array>;
+/** How loud every input channel is, [I], by the name of its smoothing. */
+export type InputLevels = ReadonlyMap<string, Float32Array>;
 
 /** Reads one block's weights after another and passes the batch on: what is resident at any time is one block. */
-export async function inputMaxima(
+export async function inputLevels(
   runtime: Runtime,
   spec: ModelSpec,
   store: WeightStore,
   sequences: readonly Sequence[],
-): Promise<InputMaxima> {
+  level: ChannelLevel,
+): Promise<InputLevels> {
   const layout = { queryChunks: 1, lossChunks: 1 };
   const { feeds, longest } = flatBatch(sequences, spec, layout);
   const { cos, sin } = rotaryTables(ropeFrequencies(spec), longest);
   const shared: Record<string, Tensor> = { ...feeds, rotaryCos: cos, rotarySin: sin };
-  const maxima = new Map<string, Float32Array>();
+  const levels = new Map<string, Float32Array>();
   const programs = new Map<string, Program>();
   const programOf = async (layer: number): Promise<Program> => {
     // Blocks differ in nothing else.
     const kind = spec.layerAttention[layer]!;
     let program = programs.get(kind);
     if (program === undefined) {
-      program = await runtime.compile(blockGraph(spec, layer), { name: "calibration" });
+      program = await runtime.compile(blockGraph(spec, layer, level), { name: "calibration" });
       programs.set(kind, program);
     }
     return program;
@@ -59,27 +68,45 @@ export async function inputMaxima(
       coming.catch(() => {});
       const { outputs, kept } = await running;
       const prefix = `model.layers.${layer}.`;
-      for (const name of fetch) maxima.set(`${prefix}${name}`, outputs[name]!.data as Float32Array);
+      for (const name of fetch) levels.set(`${prefix}${name}`, outputs[name]!.data as Float32Array);
       for (const held of weights.values()) await runtime.release(held);
       if ("id" in x) await runtime.release(x);
       x = kept["next"]!;
     }
+    levels.set(smoothingName("lm_head"), await vocabularyLevel(runtime, spec, store, level, x));
   } finally {
     if ("id" in x) await runtime.release(x);
     for (const program of programs.values()) await program[Symbol.asyncDispose]();
   }
-  return maxima;
+  return levels;
 }
 
-/** x [T, D] → the block's result and the maxima; weights and maxima are named as within the block. */
-function blockGraph(spec: ModelSpec, layer: number): Graph {
+/** x [T, D] → the block's result and the levels; weights and levels are named as within the block. */
+function blockGraph(spec: ModelSpec, layer: number, level: ChannelLevel): Graph {
   const g = new GraphBuilder();
-  const observed = calibrating(linear, (name, most) => g.output(name, most));
+  const observed = calibrating(linear, level, (name, loud) => g.output(name, loud));
   const x = g.input("x", "float32", ["T", spec.hiddenSize]);
   const inputs = batchInputs(g, spec, 1);
   const options = { linear: observed, queryChunks: 1, recompute: "none", trainable: new Map() } as const;
   g.output("next", decoderBlock(scope(g, inputWeights(g)), spec, layer, x, inputs, options));
   return g.build();
+}
+
+/** The level of what the vocabulary product reads of the last block's result x [T, D]. */
+async function vocabularyLevel(
+  runtime: Runtime,
+  spec: ModelSpec,
+  store: WeightStore,
+  level: ChannelLevel,
+  x: Feed,
+): Promise<Float32Array> {
+  const g = new GraphBuilder();
+  const root = scope(g, inputWeights(g));
+  g.output("level", level(g, finalNorm(root, spec, g.input("x", "float32", ["T", spec.hiddenSize]))));
+  await using program = await runtime.compile(g.build(), { name: "calibration" });
+  const norm = program.inputs.find((name) => name !== "x")!;
+  const { outputs } = await program.run({ x, [norm]: await store.read(norm) });
+  return outputs["level"]!.data as Float32Array;
 }
 
 /** The rows of the embedding matrix that `tokenIds` [T] name, [T, D]. */
