@@ -17,7 +17,7 @@ import {
 import { parameterLayout, parameterViews } from "../src/model/nn/index.ts";
 import { openCheckpoint, openSafetensors } from "../src/model/weights/index.ts";
 import { adaptedLayers, chunksFor, loraParameters, trainingEngine } from "../src/train/index.ts";
-import { calibrateBase, loadBase, trainConfigSchema } from "../src/project/index.ts";
+import { calibrateBase, calibrationRows, loadBase, trainConfigSchema } from "../src/project/index.ts";
 import { parseJson, readTextFile } from "../src/util/index.ts";
 import { median, peakBytes } from "./machine.ts";
 import { serveTurns } from "./turns.ts";
@@ -66,7 +66,7 @@ async function main(): Promise<void> {
   const runtime = await onnxRuntime({ threads: Number(values.threads) });
   const store = await openCheckpoint(modelFolder);
   const training = trainConfigSchema.shape.training.parse({ base: values.base });
-  const first = plans[0]!.parts.flat().slice(0, 8);
+  const first = calibrationRows(plans[0]!.parts.flat());
   const resident = await loadBase(runtime, { spec, store }, training, {
     levels: await calibrateBase(runtime, { spec, store }, training, () => first),
   });

@@ -9,6 +9,7 @@ import { loadFrozenModel } from "../src/model/decoder/index.ts";
 import {
   type PreparedRun,
   calibrateBase,
+  calibrationRows,
   loadBase,
   prepareRun,
   trainConfigSchema,
@@ -110,11 +111,8 @@ async function train(mode: Mode): Promise<Record<string, unknown>> {
   const { plan, model: chat } = prepared;
   await using runtime = await onnxRuntime(job.threads === undefined ? {} : { threads: job.threads });
   const model = await loadBase(runtime, chat, config.training, {
-    levels: await calibrateBase(
-      runtime,
-      chat,
-      config.training,
-      () => plan.training.batch(0).microBatches[0]!,
+    levels: await calibrateBase(runtime, chat, config.training, () =>
+      calibrationRows(plan.training.batch(0).microBatches.flat()),
     ),
   });
   await using engine = await engineOf(model, prepared);

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type RunEvent, withoutTimes } from "../train/index.ts";
 import { tinySpec } from "../train/tiny-run.testing.ts";
-import { backwardOf, checkBase } from "./base-model.ts";
+import { backwardOf, calibrationRows, checkBase } from "./base-model.ts";
 import { type TrainConfig, trainConfigSchema } from "./schema.ts";
 import { prepareRun, runTraining } from "./train-run.ts";
 
@@ -112,4 +112,15 @@ test("a backward pass of its own choice", () => {
   expect(backwardOf({ base: "int8", backward: undefined, blockSize: 64 })).toBe("int8");
   expect(backwardOf({ base: "nf4", backward: undefined, blockSize: 64 })).toBe("float32");
   expect(backwardOf({ base: "float32", backward: "int8", blockSize: 64 })).toBe("int8");
+});
+
+test("calibration reads the shortest rows, as many as it needs, and one where that is enough", () => {
+  const rows = [400, 90, 200, 120, 100, 60].map((length) => ({
+    ids: Array.from({ length }, () => 1),
+    weights: Array.from({ length }, () => 1),
+  }));
+  const lengths = (of: Parameters<typeof calibrationRows>[0]): number[] =>
+    calibrationRows(of).map(({ ids }) => ids.length);
+  expect(lengths(rows)).toEqual([60, 90, 100, 120]);
+  expect(lengths(rows.slice(0, 1))).toEqual([400]);
 });

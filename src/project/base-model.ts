@@ -100,6 +100,21 @@ export function baseForm(
   return { model: { spec, frozen: linear }, weightBytes: held(frozen) };
 }
 
+/** How many tokens show how loud the channels are: a root mean square needs no more, and they are waited for. */
+const calibrationTokens = 320;
+
+/** The shortest rows of a batch that have so many tokens together: the most different ones. */
+export function calibrationRows(rows: readonly Sequence[]): readonly Sequence[] {
+  const chosen: Sequence[] = [];
+  let tokens = 0;
+  for (const row of [...rows].sort((a, b) => a.ids.length - b.ids.length)) {
+    if (tokens >= calibrationTokens) break;
+    chosen.push(row);
+    tokens += row.ids.length;
+  }
+  return chosen;
+}
+
 /** What the 8-bit bases must know of the activations before their weights are read; absent for the others. */
 export async function calibrateBase(
   runtime: Runtime,

@@ -6,7 +6,7 @@ export { trainConfigSchema } from "./schema.ts";
 export type { TrainConfig } from "./schema.ts";
 export { parseYaml } from "./yaml-document.ts";
 export type { PlacedDocument } from "./yaml-document.ts";
-export { backwardOf, calibrateBase, loadBase } from "./base-model.ts";
+export { backwardOf, calibrateBase, calibrationRows, loadBase } from "./base-model.ts";
 export { cutOf, planTraining } from "./plan.ts";
 export type { Cut, PlanSummary, SetSummary, TrainPlan } from "./plan.ts";
 export {

@@ -22,7 +22,7 @@ import {
   trainingLoop,
 } from "../train/index.ts";
 import { type Stopwatch, UserError, errorCode, stopwatch } from "../util/index.ts";
-import { baseForm, calibrateBase, loadBase } from "./base-model.ts";
+import { baseForm, calibrateBase, calibrationRows, loadBase } from "./base-model.ts";
 import { engineOptions } from "./engine-options.ts";
 import { saveModelFolder } from "./model-folder.ts";
 import { availableMemoryBytes } from "./machine.ts";
@@ -183,7 +183,7 @@ async function* trainIn(
   const { threads, provider } = config.runtime;
   await using runtime = await onnxRuntime({ provider, ...(threads === undefined ? {} : { threads }) });
   watch.lap("startRuntime");
-  const calibration = () => plan.training.batch(0).microBatches[0]!;
+  const calibration = () => calibrationRows(plan.training.batch(0).microBatches.flat());
   const levels = await calibrateBase(runtime, model, config.training, calibration);
   watch.lap("calibrate");
   const engineSettings = {
