@@ -1,7 +1,6 @@
 /** The command line: finds the command, loads it alone, and turns errors into one clear message and an exit code. */
-import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { CancelledError, UserError, errorCode, errorMessage } from "../util/index.ts";
+import { CancelledError, UserError, errorCode, errorMessage, packageVersion } from "../util/index.ts";
 import { commands } from "./commands.ts";
 import { interruptedExitCode, outputClosed } from "./interrupt.ts";
 
@@ -41,11 +40,6 @@ async function assemble(called: string | undefined): Promise<Command> {
     program.addCommand(inherit(name === called ? await load() : new Command(name).description(summary)));
   }
   return program;
-}
-
-function packageVersion(): string {
-  const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-  return (JSON.parse(manifest) as { version: string }).version;
 }
 
 /** Sub-commands throw instead of ending the process, so that exit codes are decided in one place. */

@@ -7,7 +7,7 @@ import { z } from "zod";
 import type { Runtime } from "../compute/runtime/index.ts";
 import type { ModelSpec } from "../model/decoder/index.ts";
 import type { Calibration } from "../train/index.ts";
-import { readTextFile, writeFileAtomic } from "../util/index.ts";
+import { packageVersion, readTextFile, writeFileAtomic } from "../util/index.ts";
 import { processor } from "./machine.ts";
 import type { TrainPlan } from "./plan.ts";
 
@@ -64,6 +64,7 @@ export function calibrationKey(
   const { microTokens } = config.training;
   const training = { base, backward, blockSize, precision, activations, checkpointing, dropout, neftune };
   const identity = {
+    attune: packageVersion(),
     machine: [processor().name, availableParallelism(), process.arch],
     runtime: [runtime.name, runtime.threads, process.version],
     spec,

@@ -26,6 +26,7 @@ export {
 } from "./format.ts";
 export { parseJson, readJsonLines } from "./jsonl.ts";
 export { lockFile } from "./lock.ts";
+export { packageVersion } from "./package-version.ts";
 export { random, randomFromState } from "./random.ts";
 export type { Random } from "./random.ts";
 export { stopwatch } from "./stopwatch.ts";

@@ -1,5 +1,4 @@
 /** `attune report`: everything that is known of a run on one page, and its model card. */
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command, Option } from "commander";
 import {
@@ -11,7 +10,7 @@ import {
   verdictOf,
 } from "../../judge/report/index.ts";
 import { isRunFolder, resolveConfig, runConfigPath, trainConfigSchema } from "../../project/index.ts";
-import { UserError, formatBytes, writeFileAtomic } from "../../util/index.ts";
+import { UserError, formatBytes, packageVersion, writeFileAtomic } from "../../util/index.ts";
 import { type Output, bold, dim, terminalOutput } from "../terminal.ts";
 
 export interface ReportFlags {
@@ -84,11 +83,6 @@ export async function writeReport(
   await writeFileAtomic(paths.page, page);
   await writeFileAtomic(paths.card, modelCardText(facts));
   return { facts, ...paths, bytes: Buffer.byteLength(page) };
-}
-
-function packageVersion(): string {
-  const manifest = readFileSync(new URL("../../../package.json", import.meta.url), "utf8");
-  return (JSON.parse(manifest) as { version: string }).version;
 }
 
 function systemLanguage(): Language {

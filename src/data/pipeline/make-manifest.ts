@@ -1,6 +1,5 @@
 /** Puts together dataset.json: the figures of every step, and warnings with advice. */
-import { readFileSync } from "node:fs";
-import { formatCount, formatPercent } from "../../util/index.ts";
+import { formatCount, formatPercent, packageVersion } from "../../util/index.ts";
 import {
   type LeakCounts,
   type Manifest,
@@ -42,7 +41,7 @@ export function makeManifest(inputs: ManifestInputs): Manifest {
   const manifest: Manifest = {
     kind: "attune-dataset",
     schemaVersion: SCHEMA_VERSION,
-    madeBy: `attune ${version()}`,
+    madeBy: `attune ${packageVersion()}`,
     seed: config.seed,
     config: told,
     sources: inputs.sources.map(sourceSection),
@@ -199,9 +198,4 @@ function warningsFor(manifest: Manifest): Manifest["warnings"] {
 
 function round(value: number): number {
   return Math.round(value * 1e6) / 1e6;
-}
-
-function version(): string {
-  const text = readFileSync(new URL("../../../package.json", import.meta.url), "utf8");
-  return (JSON.parse(text) as { readonly version: string }).version;
 }
