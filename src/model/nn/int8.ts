@@ -2,7 +2,7 @@
 import type { GraphBuilder, Value } from "../../compute/graph/index.ts";
 import { scalar, tensor } from "../../compute/tensor/index.ts";
 import type { Linear } from "./linear.ts";
-import { type BlockLogits, rowsOf } from "./loss.ts";
+import { type BlockLogits, rowsOf } from "./logits.ts";
 import type { Scope } from "./scope.ts";
 
 /** Layers that read one input share its smoothing, and so its quantised form. */

@@ -1,5 +1,7 @@
 /** Cross-entropy at the supervised rows, in chunks, forward and backward together. */
 import { type Dim, type GraphBuilder, type Value } from "../../compute/graph/index.ts";
+import { frozenTableLoss } from "./frozen-table-loss.ts";
+import { type BlockLogits, expectedRow, softmaxOf } from "./logits.ts";
 
 export interface LossTargets {
   /** [R] int64 */
@@ -22,9 +24,6 @@ export interface CrossEntropyOptions {
   /** About how many rows of a frozen table are read at once. */
   readonly block?: number | undefined;
 }
-
-/** The logits [R, to − from] of the table's rows [from, to), which nothing of is read before `token` exists. */
-export type BlockLogits = (from: number, to: number, token: Value) => Value;
 
 /**
  * Σ weight · (log Σ exp(h Eᵀ) − h·E[label]), a scalar; hidden [R, D], table E [V, D].
@@ -102,104 +101,4 @@ function trainedTableLoss(
     },
   );
   return loss!;
-}
-
-/**
- * The table in blocks: with Zᵢ = Σ exp z over block i and Pᵢ normalised within it, Z = Σ Zᵢ and P E = Σ (Zᵢ/Z) · Pᵢ Eᵢ
- * (as in online softmax, Milakov and Gimelshein, 2018). A block is read once for both products.
- */
-function frozenTableLoss(
-  g: GraphBuilder,
-  h: Value,
-  table: Value,
-  { labels, weights }: LossTargets,
-  { probabilityScale = 1, gradient = true, block = 6144, logits }: CrossEntropyOptions,
-): Value {
-  let dHidden: Value | undefined;
-  const [loss] = g.custom(
-    [h],
-    () => {
-      const targets = g.gather(table, labels);
-      const masses: { readonly highest: Value; readonly mass: Value }[] = [];
-      const expected: Value[] = [];
-      // A block waits for the one before it, so that two are never in memory.
-      let before = h;
-      const logitsOf = logits?.(h);
-      for (const [from, to] of tableBlocks(table.shape[0] as number, block)) {
-        const rows = rowsOf(g, table, from, to, before);
-        const { likely, highest, mass } = softmaxOf(
-          g,
-          logitsOf?.(from, to, before) ?? g.matmul(h, rows, { transB: true }),
-        );
-        masses.push({ highest, mass });
-        before = mass;
-        if (!gradient) continue;
-        expected.push(expectedRow(g, g.barrier(likely, mass), rows, probabilityScale));
-        before = expected.at(-1)!;
-      }
-      const { logSum, shares } = joinMasses(g, masses);
-      const nll = g.sub(logSum, g.sum(g.mul(h, targets), [-1]));
-      if (gradient) {
-        const column = (x: Value): Value => g.reshape(x, [x.shape[0]!, 1]);
-        const mean = expected
-          .map((part, i) => (shares === undefined ? part : g.mul(part, column(shares[i]!))))
-          .reduce((sum, part) => g.add(sum, part));
-        dHidden = g.mul(g.sub(mean, targets), column(weights));
-      }
-      return [g.sum(g.mul(nll, weights), [0])];
-    },
-    ([ct]) => {
-      if (dHidden === undefined) throw new Error("a cross-entropy built without a gradient has none");
-      return [g.mul(dHidden, ct!)];
-    },
-  );
-  return loss!;
-}
-
-/** The rows [from, to) of a table, not before `token` exists. */
-export function rowsOf(g: GraphBuilder, table: Value, from: number, to: number, token: Value): Value {
-  const waiting = g.barrier(table, token);
-  return to - from === table.shape[0] ? waiting : g.slice(waiting, 0, from, to);
-}
-
-/** Row ranges of about `block` of a table's rows. */
-function tableBlocks(rows: number, block: number): (readonly [number, number])[] {
-  const count = Math.max(1, Math.round(rows / block));
-  let size = Math.ceil(rows / count);
-  // Rows of a multiple of 4,096 bytes fall on the same lines of the processor's cache: a tenth slower.
-  if (count > 1 && size % 256 === 0) size += 32;
-  const blocks: (readonly [number, number])[] = [];
-  for (let from = 0; from < rows; from += size) blocks.push([from, Math.min(rows, from + size)]);
-  return blocks;
-}
-
-/** Logits [R, V] → their softmax, their maxima m [R] and Σ exp(z − m) [R]. */
-function softmaxOf(
-  g: GraphBuilder,
-  logits: Value,
-): { readonly likely: Value; readonly highest: Value; readonly mass: Value } {
-  const highest = g.reduceMax(logits, [-1]);
-  // Nobody reads the logits after their maximum: the probabilities stand in their place.
-  const likely = g.softmax(g.barrier(logits, highest));
-  // The most likely is exp(0) / Σ exp(z − m): another maximum is cheaper than another pass of exponentials.
-  return { likely, highest, mass: g.div(1, g.reduceMax(likely, [-1])) };
-}
-
-/** P E [R, D] */
-function expectedRow(g: GraphBuilder, probabilities: Value, table: Value, probabilityScale: number): Value {
-  const scaled = probabilityScale === 1 ? probabilities : g.mul(probabilities, probabilityScale);
-  return g.matmul(scaled, table, { alpha: 1 / probabilityScale });
-}
-
-/** log Σ exp over all blocks [R], and each block's share of the sum [R]; no shares of a single block. */
-function joinMasses(
-  g: GraphBuilder,
-  blocks: readonly { readonly highest: Value; readonly mass: Value }[],
-): { readonly logSum: Value; readonly shares?: readonly Value[] } {
-  const highest = blocks.map((block) => block.highest).reduce((most, next) => g.max(most, next));
-  if (blocks.length === 1) return { logSum: g.add(highest, g.log(blocks[0]!.mass)) };
-  // Differences of maxima are exact where it matters; those of logarithms were ten times less so.
-  const masses = blocks.map((block) => g.mul(block.mass, g.exp(g.sub(block.highest, highest))));
-  const sum = masses.reduce((a, b) => g.add(a, b));
-  return { logSum: g.add(highest, g.log(sum)), shares: masses.map((mass) => g.div(mass, sum)) };
 }
