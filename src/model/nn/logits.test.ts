@@ -1,0 +1,70 @@
+/** 8-bit logits, block by block, where eight bits are exact: the loss and its gradient are those of float logits. */
+import { expect, test } from "vitest";
+import { gradients } from "../../compute/autodiff/index.ts";
+import { type Graph, GraphBuilder } from "../../compute/graph/index.ts";
+import { interpret, widen } from "../../compute/runtime/index.ts";
+import { float32, int64, tensor } from "../../compute/tensor/index.ts";
+import { random } from "../../util/index.ts";
+import { crossEntropy, inputWeights, int8Logits, scope } from "./index.ts";
+
+const [R, D, V] = [5, 6, 11];
+
+function build(block: number, bits: 8 | 32): Graph {
+  const g = new GraphBuilder();
+  const root = scope(g, inputWeights(g));
+  const hidden = g.input("hidden", "float32", [R, D]);
+  const table = root.at("lm_head").weight("weight", [V, D]);
+  const targets = { labels: g.input("labels", "int64", [R]), weights: g.input("weights", "float32", [R]) };
+  const logits = bits === 8 ? { logits: int8Logits(root.at("lm_head"), V) } : {};
+  const loss = crossEntropy(g, hidden, table, targets, { chunks: 1, block, ...logits });
+  g.output("loss", loss);
+  g.output("dHidden", gradients(g, loss, [hidden])[0]!);
+  return g.build();
+}
+
+test.each([11, 4])("blocks of %i rows", (block) => {
+  const dice = random(3, "logits");
+  const whole = (): number => Math.round(254 * dice.next()) - 127;
+  const codes = Int8Array.from({ length: V * D }, whole);
+  const scale = Float32Array.from({ length: V }, () => (1 + dice.next()) / 500);
+  const smoothing = Float32Array.from({ length: D }, () => 2 ** Math.round(2 * dice.normal()));
+  const all = {
+    // Each token's largest is 127 steps, so that its codes are what it was made of.
+    hidden: widen(
+      float32(
+        [R, D],
+        Float32Array.from(
+          { length: R * D },
+          (_, i) => ((i % D === 2 ? 127 : whole()) / 50) * smoothing[i % D]!,
+        ),
+      ),
+    ),
+    "lm_head.weight": widen(
+      float32(
+        [V, D],
+        Float32Array.from(codes, (code, i) => (code * scale[Math.floor(i / D)]!) / smoothing[i % D]!),
+      ),
+    ),
+    "lm_head.weight.int8": widen(tensor("int8", [V, D], codes)),
+    "lm_head.weight.scale": widen(float32([V], scale)),
+    "lm_head.smoothing": widen(
+      float32(
+        [D],
+        smoothing.map((s) => 1 / s),
+      ),
+    ),
+    labels: widen(int64([R], [3, 0, 10, 4, 7])),
+    weights: widen(float32([R], [1, 2, 0.5, 0, 1])),
+  };
+  const run = (bits: 8 | 32) => {
+    const graph = build(block, bits);
+    return interpret(
+      graph,
+      Object.fromEntries(graph.inputs.map(({ name }) => [name, all[name as keyof typeof all]!])),
+    );
+  };
+  const [exact, rounded] = [run(32), run(8)];
+  expect(rounded["loss"]!.data[0]! / exact["loss"]!.data[0]!).toBeCloseTo(1, 5);
+  expect(exact["loss"]!.data[0]!).toBeGreaterThan(1);
+  exact["dHidden"]!.data.forEach((value, i) => expect(rounded["dHidden"]!.data[i]).toBeCloseTo(value, 4));
+});
