@@ -66,7 +66,8 @@ async function main(): Promise<void> {
   const runtime = await onnxRuntime({ threads: Number(values.threads) });
   const store = await openCheckpoint(modelFolder);
   const training = trainConfigSchema.shape.training.parse({ base: values.base });
-  const first = calibrationRows(plans[0]!.parts.flat());
+  // As a run of 16 replies a step would, however many there are here.
+  const first = calibrationRows(plans.flatMap(({ parts }) => parts.flat()).slice(0, 16));
   const resident = await loadBase(runtime, { spec, store }, training, {
     levels: await calibrateBase(runtime, { spec, store }, training, () => first),
   });
