@@ -38,7 +38,7 @@ export async function startSide(options: SideOptions): Promise<Side & { readonly
       return answers();
     },
     close: async () => {
-      if (child.exitCode !== null) return;
+      if (child.exitCode !== null || child.signalCode !== null) return;
       const closed = new Promise<void>((resolve) => child.once("close", () => resolve()));
       child.stdin.end();
       const timer = setTimeout(() => child.kill("SIGKILL"), 10_000);
