@@ -14,7 +14,7 @@ import {
   loadResidentModel,
   specFromConfig,
 } from "./index.ts";
-import { quantiseRows, smoothingOf } from "./quantise.ts";
+import { quantiseRows, rmsOfColumns, smoothingOf } from "./quantise.ts";
 
 const spec = specFromConfig({
   architectures: ["LlamaForCausalLM"],
@@ -129,6 +129,12 @@ describe("the 8-bit base", () => {
       const step = scale[Math.floor(i / 10)]! / smoothing[i % 10]!;
       expect(Math.abs(codes[i]! * step - value)).toBeLessThanOrEqual(step / 2 + 1e-6);
     });
+  });
+
+  it("measures columns over all weights that read one input", () => {
+    const level = rmsOfColumns([Float32Array.of(3, 0, 4, 2), Float32Array.of(5, -2)], 2);
+    expect(level[0]).toBeCloseTo(Math.sqrt(50 / 3), 5);
+    expect(level[1]).toBeCloseTo(Math.sqrt(8 / 3), 5);
   });
 
   it("leaves silent channels alone", () => {

@@ -1,5 +1,6 @@
 /** Cross-entropy at the supervised rows, in chunks, forward and backward together. */
 import { type Dim, type GraphBuilder, type Value } from "../../compute/graph/index.ts";
+import { chunkLength } from "./chunk.ts";
 import { frozenTableLoss } from "./frozen-table-loss.ts";
 import { type BlockLogits, expectedRow, softmaxOf } from "./logits.ts";
 
@@ -40,7 +41,7 @@ export function crossEntropy(
 ): Value {
   const { chunks } = options;
   const [rows, width] = hidden.shape as [Dim, number];
-  const chunk = chunks === 1 ? rows : chunkRows(rows, chunks);
+  const chunk = chunkLength(rows, chunks);
   const split = (x: Value, inner: readonly Dim[]): Value =>
     chunks === 1 ? x : g.reshape(x, [chunks, chunk, ...inner]);
   const part = (x: Value, i: number, inner: readonly Dim[]): Value =>
@@ -56,13 +57,6 @@ export function crossEntropy(
     losses.push(chunkLoss(g, h, table, targets, options));
   }
   return losses.reduce((sum, loss) => g.add(sum, loss));
-}
-
-function chunkRows(rows: Dim, chunks: number): Dim {
-  if (typeof rows === "number") return rows / chunks;
-  const match = /^(\d+)\*(\w+)$/.exec(rows);
-  if (match === null || Number(match[1]) !== chunks) throw new Error(`${rows} rows are not ${chunks} chunks`);
-  return match[2]!;
 }
 
 function trainedTableLoss(

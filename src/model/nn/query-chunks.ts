@@ -6,6 +6,7 @@ import {
   type Value,
   multiplyDims,
 } from "../../compute/graph/index.ts";
+import { chunkLength } from "./chunk.ts";
 
 export interface QueryChunks {
   /** Queries [B, H, S, E] → of each chunk [B, K, H/K, C, E]. */
@@ -67,12 +68,4 @@ export function queryChunks(g: GraphBuilder, queries: Shape, keys: Shape, chunks
       return g.reshape(tile, [1, 1, chunk, upTo(i)]);
     },
   };
-}
-
-function chunkLength(length: Dim, chunks: number): Dim {
-  if (typeof length === "number") return length / chunks;
-  const match = /^(\d+)\*(\w+)$/.exec(length);
-  if (match === null || Number(match[1]) !== chunks)
-    throw new Error(`a length of ${length} is not ${chunks} chunks`);
-  return match[2]!;
 }
