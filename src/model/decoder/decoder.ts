@@ -3,6 +3,7 @@ import type { Dim, Value } from "../../compute/graph/index.ts";
 import { recompute } from "../../compute/autodiff/index.ts";
 import {
   type Dropout,
+  type FeedForward,
   type Linear,
   type Padding,
   type RotaryTables,
@@ -39,6 +40,8 @@ export type Recompute = "none" | "attention" | "blocks";
 
 export interface DecoderOptions {
   readonly linear: Linear;
+  /** Of three `linear` when absent. */
+  readonly feedForward?: FeedForward;
   readonly queryChunks: number;
   readonly recompute: Recompute;
   /** [T, D], added to the embeddings (NEFTune). */
@@ -107,7 +110,7 @@ export function decoderBlock(
   select: (x: Value) => Value = (x) => x,
 ): Value {
   const { g } = scope;
-  const { linear, residualDropout } = options;
+  const { linear, feedForward = mlp(linear), residualDropout } = options;
   const dropped = (part: string, x: Value): Value =>
     residualDropout === undefined
       ? x
@@ -118,7 +121,7 @@ export function decoderBlock(
   const attended = linear(attentionScope.at("o_proj"), context, spec.hiddenSize, spec.attentionBias.output);
   const middle = g.add(select(x), dropped("self_attn", attended));
   const middleNormed = rmsNorm(scope.at("post_attention_layernorm"), middle, spec.normEpsilon);
-  const updated = mlp(scope.at("mlp"), middleNormed, linear, spec.mlpWidth, spec.mlpBias);
+  const updated = feedForward(scope.at("mlp"), middleNormed, spec.mlpWidth, spec.mlpBias);
   return g.add(middle, dropped("mlp", updated));
 }
 

@@ -17,15 +17,24 @@ import {
   inputWeights,
   int8Linear,
   int8Logits,
+  int8Mlp,
   joinGradients,
   linear,
   lora,
   maskedDropout,
+  mlp,
   scope,
   selectRows,
   sliceParameters,
 } from "../nn/index.ts";
-import { type FlatInputs, type Recompute, decoder, finalNorm, vocabularyTable } from "./decoder.ts";
+import {
+  type DecoderOptions,
+  type FlatInputs,
+  type Recompute,
+  decoder,
+  finalNorm,
+  vocabularyTable,
+} from "./decoder.ts";
 import type { ModelSpec } from "./model-spec.ts";
 
 export interface AdapterOptions {
@@ -99,7 +108,7 @@ export function lossGraph(spec: ModelSpec, options: LossGraphOptions): Graph {
     tokenSelected: input("tokenSelected", "float32", ["T", 1]),
   };
   const selected = decoder(root, spec, batchInputs(g, spec, options.queryChunks), {
-    linear: adaptedLinear(options),
+    ...adaptedLayers(spec, options),
     queryChunks: options.queryChunks,
     recompute: options.recompute,
     trainable,
@@ -173,6 +182,25 @@ export function batchInputs(g: GraphBuilder, spec: ModelSpec, queryChunks: numbe
 /** A trainable value where there is one of that name, else the frozen weight. */
 function trainedOrFrozen(trainable: ReadonlyMap<string, Value>, frozen: WeightSource): WeightSource {
   return (name, shape, dtype) => trainable.get(name) ?? frozen(name, shape, dtype);
+}
+
+/** The layers of a block: those frozen in 8 bits go together where nothing is adapted between them. */
+function adaptedLayers(
+  spec: ModelSpec,
+  options: LossGraphOptions,
+): Pick<DecoderOptions, "linear" | "feedForward"> {
+  const { base, frozen, adapter } = options;
+  const layers = adaptedLinear(options);
+  if (base !== "int8" || frozen !== undefined || spec.mlpBias) return { linear: layers };
+  const adapts = adapter?.adapts ?? (() => false);
+  const apart = mlp(layers);
+  return {
+    linear: layers,
+    feedForward: (scope, ...rest) =>
+      ["gate_proj", "up_proj", "down_proj"].some((part) => adapts(scope.at(part).path))
+        ? apart(scope, ...rest)
+        : int8Mlp(scope, ...rest),
+  };
 }
 
 function adaptedLinear({

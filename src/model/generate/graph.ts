@@ -61,7 +61,7 @@ export function generationGraph(spec: ModelSpec, use: GraphUse): Graph {
     const normed = rmsNorm(block.at("input_layernorm"), x, spec.normEpsilon);
     x = g.add(x, cachedAttention(block.at("self_attn"), spec, layer, normed, state));
     const middle = rmsNorm(block.at("post_attention_layernorm"), x, spec.normEpsilon);
-    x = g.add(x, mlp(block.at("mlp"), middle, state.linear, spec.mlpWidth, spec.mlpBias));
+    x = g.add(x, mlp(state.linear)(block.at("mlp"), middle, spec.mlpWidth, spec.mlpBias));
   }
   const last = finalNorm(root, spec, g.gather(x, g.input("lastRows", "int64", ["B"])));
   const table = vocabularyTable(root, spec);

@@ -15,6 +15,7 @@ export {
 export type { ChannelLevel } from "./int8.ts";
 export { int8LinearFloatBackward } from "./int8-backward.ts";
 export type { Backward } from "./int8-backward.ts";
+export { int8Mlp } from "./int8-mlp.ts";
 export { halfLinear } from "./half-linear.ts";
 export { fewRowsLinear, linear, lora } from "./linear.ts";
 export type { Linear, LoraOptions } from "./linear.ts";
@@ -23,6 +24,7 @@ export { rowNorms } from "./dora.ts";
 export { crossEntropy } from "./loss.ts";
 export type { LossTargets } from "./loss.ts";
 export { mlp } from "./mlp.ts";
+export type { FeedForward } from "./mlp.ts";
 export { rmsNorm } from "./norm.ts";
 export { rotaryTables, rotate } from "./rope.ts";
 export type { RotaryTables } from "./rope.ts";

@@ -10,6 +10,8 @@ import {
   attention,
   crossEntropy,
   inputWeights,
+  int8Linear,
+  int8Mlp,
   joinGradients,
   joinHeads,
   linear,
@@ -30,6 +32,12 @@ function noise(name: string, shape: readonly number[]): Wide {
   const dice = random(1, name);
   const data = Float64Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => dice.normal());
   return { dtype: "float32", shape, data };
+}
+
+/** Between 0.05 and 0.2. */
+function positive(name: string, shape: readonly number[]): Wide {
+  const { data } = noise(name, shape);
+  return { dtype: "float32", shape, data: data.map((value) => 0.1 * 2 ** Math.tanh(value)) };
 }
 
 /** Σ x ⊙ noise: a scalar that depends on every element in its own way. */
@@ -320,7 +328,7 @@ describe("LoRA", () => {
 test("the gated layer: down(silu(gate x) ⊙ up x)", () => {
   const g = new GraphBuilder();
   const x = g.input("x", "float32", ["T", 2]);
-  g.output("y", mlp(scope(g, inputWeights(g), "mlp"), x, linear, 3, false));
+  g.output("y", mlp(linear)(scope(g, inputWeights(g), "mlp"), x, 3, false));
   const feeds = {
     x: noise("x", [1, 2]),
     "mlp.gate_proj.weight": noise("gate", [3, 2]),
@@ -335,6 +343,40 @@ test("the gated layer: down(silu(gate x) ⊙ up x)", () => {
   });
   const got = interpret(g.build(), feeds)["y"]!.data;
   [0, 1].forEach((row) => expect(got[row]).toBeCloseTo(dot(feeds["mlp.down_proj.weight"], row, inner), 10));
+});
+
+test("the gated layer in 8 bits: what three 8-bit layers compute, forward and backward", () => {
+  const [tokens, hidden, width] = [5, 6, 8];
+  const feeds: Record<string, Wide> = {
+    x: noise("x", [tokens, hidden]),
+    "mlp.gate_up.smoothing": positive("s", [hidden]),
+    "mlp.down_proj.smoothing": positive("t", [width]),
+  };
+  for (const [part, shape] of [
+    ["gate_proj", [width, hidden]],
+    ["up_proj", [width, hidden]],
+    ["down_proj", [hidden, width]],
+  ] as const) {
+    const codes = noise(part, shape).data.map((value) => Math.round(Math.tanh(value) * 127));
+    feeds[`mlp.${part}.weight.int8`] = { dtype: "int8", shape, data: codes };
+    feeds[`mlp.${part}.weight.scale`] = positive(part, [shape[0]]);
+  }
+  const [apart, together] = [mlp(int8Linear), int8Mlp].map((feedForward) => {
+    const g = new GraphBuilder();
+    const x = g.input("x", "float32", [tokens, hidden]);
+    const y = feedForward(scope(g, inputWeights(g), "mlp"), x, width, false);
+    const [dx] = gradients(g, weighed(g, y, feeds, [tokens, hidden]), [x]);
+    g.output("y", y);
+    g.output("dx", dx!);
+    return interpret(g.build(), feeds);
+  });
+  for (const name of ["y", "dx"]) {
+    const size = Math.hypot(...apart![name]!.data);
+    const gap = Math.hypot(...apart![name]!.data.map((value, i) => value - together![name]!.data[i]!));
+    expect(size).toBeGreaterThan(0.1);
+    // A code or two on the border between two steps may fall to the other side.
+    expect(gap / size, name).toBeLessThan(1e-3);
+  }
 });
 
 test("rotation: position 0 changes nothing, dot products depend on distance alone", () => {

@@ -1,14 +1,22 @@
 /** Joins nodes into the kernels that compute them in one go. */
 import { isFloat } from "../../tensor/index.ts";
+import { sameShape } from "../dims.ts";
 import type { Graph, Node, OpAttributes, Value } from "../graph.ts";
 import { type Tools, rewrite, uniformValue } from "./rewrite.ts";
 
 type Product = OpAttributes["FusedMatMul"];
 
-/** Transposes and factors around a product move into FusedMatMul; x · sigmoid(x) becomes QuickGelu. */
+/**
+ * Transposes and factors around a product move into FusedMatMul, a vector behind a norm into its weight; x · sigmoid(x)
+ * becomes QuickGelu.
+ */
 export function fuse(graph: Graph): Graph {
   return rewrite(graph, (node, tools) => {
-    const value = fuseProduct(node, tools) ?? fuseScale(node, tools) ?? fuseSilu(node, tools);
+    const value =
+      fuseProduct(node, tools) ??
+      fuseScale(node, tools) ??
+      fuseSilu(node, tools) ??
+      fuseNormWeight(node, tools);
     return value === undefined ? undefined : [value];
   });
 }
@@ -100,6 +108,25 @@ function fuseSilu(node: Node, tools: Tools): Value | undefined {
     if (inner?.op === "Sigmoid" && inner.inputs[0] === x && tools.uses(gate) === 1) {
       return tools.emit("QuickGelu", [x], { alpha: 1 });
     }
+  }
+  return undefined;
+}
+
+/** A normalised x times a vector [D], where nothing else reads it. */
+function fuseNormWeight(node: Node, tools: Tools): Value | undefined {
+  if (node.op !== "Mul") return undefined;
+  for (const side of [0, 1]) {
+    const normed = node.inputs[side]!;
+    const vector = node.inputs[1 - side]!;
+    const norm = tools.producer(normed);
+    if (norm?.op !== "SimplifiedLayerNormalization" || normed !== norm.outputs[0]) continue;
+    const [x, weight] = norm.inputs as [Value, Value];
+    if (tools.uses(normed) > 1 || !sameShape(vector.shape, weight.shape)) continue;
+    return tools.emit(
+      "SimplifiedLayerNormalization",
+      [x, tools.emit("Mul", [weight, vector], {})],
+      (norm as Node<"SimplifiedLayerNormalization">).attributes,
+    );
   }
   return undefined;
 }

@@ -240,6 +240,38 @@ describe("fuse", () => {
   });
 });
 
+describe("fuse, norms", () => {
+  test("a vector behind a norm goes into its weight, unless the norm is read again", () => {
+    const graph = build((g) => {
+      const norm = (x: Value): Value =>
+        g.op("SimplifiedLayerNormalization", [x, g.input(`w${x.name}`, "float32", [4])], {
+          axis: -1,
+          epsilon: 1e-6,
+        });
+      const x = g.input("x", "float32", ["T", 4]);
+      const y = g.input("y", "float32", ["T", 4]);
+      const v = g.input("v", "float32", [4]);
+      const kept = norm(y);
+      return { once: g.mul(norm(x), v), twice: g.mul(kept, v), kept };
+    });
+    expect(
+      printGraph(removeDeadCode(sameResults(graph, fuse)))
+        .split("\n")
+        .filter((line) => line.includes(" = ")),
+    ).toMatchInlineSnapshot(`
+      [
+        "SimplifiedLayerNormalization_0: float32[T, 4], SimplifiedLayerNormalization_1: float32[T, 1] = SimplifiedLayerNormalization(y, wy, axis=-1, epsilon=0.000001)",
+        "Mul_r0: float32[4] = Mul(wx, v)",
+        "SimplifiedLayerNormalization_r1: float32[T, 4], SimplifiedLayerNormalization_r2: float32[T, 1] = SimplifiedLayerNormalization(x, Mul_r0, axis=-1, epsilon=0.000001)",
+        "Mul_5: float32[T, 4] = Mul(SimplifiedLayerNormalization_0, v)",
+        "output once = SimplifiedLayerNormalization_r1",
+        "output twice = Mul_5",
+        "output kept = SimplifiedLayerNormalization_0",
+      ]
+    `);
+  });
+});
+
 describe("makePortable", () => {
   test("takes onnxruntime's own kernels apart", () => {
     const graph = build((g) => {
