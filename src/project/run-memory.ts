@@ -1,7 +1,7 @@
 /** Micro-batches and recomputation so that a run fits into memory; where nothing does, the nearest settings that would. */
 import type { FeedSequence } from "../data/feed/index.ts";
 import type { ChatModel } from "../model/index.ts";
-import type { Recompute } from "../model/decoder/index.ts";
+import { type Recompute, vocabularyWeight } from "../model/decoder/index.ts";
 import {
   type BatchSource,
   type MemoryPrediction,
@@ -79,12 +79,17 @@ export function runMemory(options: RunMemoryOptions): RunMemory {
   const training = sets.training.sequences;
   const validation = sets.validation?.sequences ?? [];
   const longest = longestOf(training, longestOf(validation));
+  const table = vocabularyWeight(model.spec);
+  const tableTrained = parts.layout.entries.some(({ name }) => name === table);
   const cuts = new Map<string, RunBatches>();
   const cutInto = (microTokens: number, maxLength?: number): RunBatches => {
     const key = `${microTokens} ${maxLength ?? longest}`;
     let cut = cuts.get(key);
     if (cut === undefined)
-      cuts.set(key, (cut = batchesOf(config, shortened(sets, maxLength), microTokens, share)));
+      cuts.set(
+        key,
+        (cut = batchesOf(config, shortened(sets, maxLength), { microTokens, share, tableTrained })),
+      );
     return cut;
   };
   const predictor = once((): MemoryPredictor => {
@@ -154,8 +159,11 @@ function once<T>(make: () => T): () => T {
 function batchesOf(
   { training: { batch, batchTokens }, seed }: TrainConfig,
   { training, validation }: { training: Sequences; validation?: Sequences },
-  microTokens: number,
-  share: boolean,
+  {
+    microTokens,
+    share,
+    tableTrained,
+  }: { readonly microTokens: number; readonly share: boolean; readonly tableTrained: boolean },
 ): RunBatches {
   const micro = { tokens: microTokens, share };
   const measured = validation ?? [];
@@ -167,7 +175,7 @@ function batchesOf(
       seed,
     }),
     validation: validationBatches(measured, micro),
-    chunks: chunksFor(longest, mostSupervised(training, microTokens)),
+    chunks: chunksFor(longest, mostSupervised(training, microTokens), tableTrained),
   };
 }
 

@@ -14,7 +14,7 @@ import { UserError } from "../../util/index.ts";
 import { halfLinear } from "../nn/index.ts";
 import type { WeightStore } from "../weights/index.ts";
 import { linearPaths } from "./frozen-base.ts";
-import { expectedWeights } from "./model-spec-weights.ts";
+import { expectedWeights, vocabularyWeight } from "./model-spec-weights.ts";
 import type { ModelSpec } from "./model-spec.ts";
 import { type ResidentModel, residentModel } from "./resident-model.ts";
 import { weightUploads } from "./weight-uploads.ts";
@@ -24,11 +24,6 @@ export interface HalfBase {
   readonly products: "native" | "rounded";
   /** Whether layers must be plain float32 inputs, as DoRA needs them; rounded all the same. */
   readonly plain?: boolean;
-}
-
-/** The checkpoint's name of the matrix of the vocabulary product. */
-function tableName({ tiedEmbeddings }: ModelSpec): string {
-  return tiedEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight";
 }
 
 /**
@@ -67,7 +62,7 @@ export function halfForm(
 ): Pick<ResidentModel, "spec" | "frozen"> & { readonly exact: ReadonlySet<string> } {
   const compact = half === "float16" && !plain;
   const layers = compact ? [] : [...linearPaths(spec)].map((path) => `${path}.weight`);
-  const exact = new Set([...layers, tableName(spec)]);
+  const exact = new Set([...layers, vocabularyWeight(spec)]);
   return { spec, exact, ...(compact ? { frozen: halfLinear(products) } : {}) };
 }
 

@@ -20,7 +20,13 @@ export type { AdapterOptions, LossGraphOptions } from "./loss-graph.ts";
 export { configFromSpec } from "./config-from-spec.ts";
 export { specFromConfig } from "./model-spec-config.ts";
 export { specFromGguf } from "./model-spec-gguf.ts";
-export { checkWeights, expectedWeights, linearLayers, parameterCount } from "./model-spec-weights.ts";
+export {
+  checkWeights,
+  expectedWeights,
+  linearLayers,
+  parameterCount,
+  vocabularyWeight,
+} from "./model-spec-weights.ts";
 export type { ExpectedWeight } from "./model-spec-weights.ts";
 export { ropeFrequencies, validateSpec, withSlidingWindow } from "./model-spec.ts";
 export type { LayerAttention, ModelFamily, ModelSpec, RopeScaling, RopeSpec } from "./model-spec.ts";

@@ -46,6 +46,11 @@ export function expectedWeights(spec: ModelSpec): readonly ExpectedWeight[] {
   return weights;
 }
 
+/** The matrix of the vocabulary product [V, D]: the embeddings where they are tied. */
+export function vocabularyWeight({ tiedEmbeddings }: Pick<ModelSpec, "tiedEmbeddings">): string {
+  return tiedEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight";
+}
+
 /** Parameters of the model; tied embeddings count once. */
 export function parameterCount(spec: ModelSpec): number {
   return expectedWeights(spec).reduce(

@@ -4,7 +4,7 @@ import { float32, tensor } from "../../compute/tensor/index.ts";
 import { smoothingName } from "../nn/index.ts";
 import type { WeightStore } from "../weights/index.ts";
 import type { InputLevels } from "./input-levels.ts";
-import { expectedWeights, linearLayers } from "./model-spec-weights.ts";
+import { expectedWeights, linearLayers, vocabularyWeight } from "./model-spec-weights.ts";
 import type { ModelSpec } from "./model-spec.ts";
 import { type ResidentModel, residentModel } from "./resident-model.ts";
 import { weightUploads } from "./weight-uploads.ts";
@@ -108,7 +108,7 @@ export async function loadInt8Model(
     }
     quantise(group, members, floats);
   }
-  const table = spec.tiedEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight";
+  const table = vocabularyWeight(spec);
   for (const name of plain) {
     const weight = await store.read(name);
     if (name === table) quantise(smoothingName("lm_head"), ["lm_head.weight"], [weight.data]);
