@@ -26,7 +26,7 @@ import {
   int8LinearFloatBackward,
   largestOfChannel,
   llmInt8Linear,
-  rmsOfChannel,
+  peakOfChannel,
 } from "../model/nn/index.ts";
 import type { ModelForm } from "../train/index.ts";
 import { UserError } from "../util/index.ts";
@@ -123,7 +123,7 @@ export async function calibrateBase(
   calibration: () => readonly Sequence[],
 ): Promise<InputLevels | undefined> {
   if (base !== "int8" && base !== "llm-int8") return undefined;
-  return inputLevels(runtime, spec, store, calibration(), base === "int8" ? rmsOfChannel : largestOfChannel);
+  return inputLevels(runtime, spec, store, calibration(), base === "int8" ? peakOfChannel : largestOfChannel);
 }
 
 export interface LoadBaseOptions {

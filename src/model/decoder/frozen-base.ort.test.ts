@@ -11,7 +11,7 @@ import {
   largestOfChannel,
   llmInt8Linear,
   parameterLayout,
-  rmsOfChannel,
+  peakOfChannel,
 } from "../nn/index.ts";
 import {
   type StorageType,
@@ -262,7 +262,7 @@ describe("8 bits by row", () => {
         runtime,
         spec,
         loudStore(),
-        await inputLevels(runtime, spec, loudStore(), sequences, rmsOfChannel),
+        await inputLevels(runtime, spec, loudStore(), sequences, peakOfChannel),
       );
       const { gradient } = await lossAndGradient({ ...model, frozen });
       errors.push(relativeError(gradient, exact.gradient));

@@ -4,7 +4,7 @@ import { GraphBuilder } from "../../compute/graph/index.ts";
 import { type Runtime, onnxRuntime } from "../../compute/runtime/index.ts";
 import { float32 } from "../../compute/tensor/index.ts";
 import { random } from "../../util/index.ts";
-import { calibrating, inputWeights, largestOfChannel, linear, rmsOfChannel, scope } from "../nn/index.ts";
+import { calibrating, inputWeights, largestOfChannel, linear, peakOfChannel, scope } from "../nn/index.ts";
 import { memoryWeights } from "../weights/index.ts";
 import {
   type ModelSpec,
@@ -52,7 +52,7 @@ afterAll(async () => {
 
 test.each([
   ["full attention, largest", plain, largestOfChannel],
-  ["sliding and full attention, norms of heads, rms", sliding, rmsOfChannel],
+  ["sliding and full attention, norms of heads, peaks", sliding, peakOfChannel],
 ] as const)("%s", async (_, spec, level) => {
   const dice = random(7, "input levels");
   const store = memoryWeights(

@@ -16,6 +16,7 @@ import {
   crossEntropy,
   inputWeights,
   int8Linear,
+  int8LinearFloatForward,
   int8Logits,
   int8Mlp,
   joinGradients,
@@ -190,30 +191,48 @@ function adaptedLayers(
   options: LossGraphOptions,
 ): Pick<DecoderOptions, "linear" | "feedForward"> {
   const { base, frozen, adapter } = options;
-  const layers = adaptedLinear(options);
+  const layers = adaptedLinear(spec, options);
   if (base !== "int8" || frozen !== undefined || spec.mlpBias) return { linear: layers };
   const adapts = adapter?.adapts ?? (() => false);
   const apart = mlp(layers);
+  const together = int8Mlp(isEarlyDown(spec));
   return {
     linear: layers,
     feedForward: (scope, ...rest) =>
       ["gate_proj", "up_proj", "down_proj"].some((part) => adapts(scope.at(part).path))
         ? apart(scope, ...rest)
-        : int8Mlp(scope, ...rest),
+        : together(scope, ...rest),
   };
 }
 
-function adaptedLinear({
-  adapter,
-  base = "float32",
-  frozen = base === "int8" ? int8Linear : linear,
-  dropout = 0,
-  mixed,
-}: LossGraphOptions): Linear {
+/**
+ * Whether the layer at a path is a down layer of the first tenth of blocks. Its input has the largest peaks, and the
+ * residual stream that it adds to is still small: for what they cost, these are worth most in float32 (dev/LOG.md).
+ */
+function isEarlyDown({ layers }: ModelSpec): (path: string) => boolean {
+  const early = Array.from({ length: Math.ceil(layers / 10) }, (_, i) => `model.layers.${i}.mlp.down_proj`);
+  return (path) => early.includes(path);
+}
+
+function adaptedLinear(
+  spec: ModelSpec,
+  {
+    adapter,
+    base,
+    frozen = base === "int8" ? int8Layers(spec) : linear,
+    dropout = 0,
+    mixed,
+  }: LossGraphOptions,
+): Linear {
   if (adapter === undefined) return frozen;
   const rows = adapter.dora === true ? ({ rows: "magnitude" } as const) : {};
   if (dropout > 0) return lora(frozen, { ...adapter, ...rows, merged: false, dropout: loraDropout(dropout) });
   return lora(frozen, { ...adapter, ...rows, merged: frozen === linear && mixed === undefined });
+}
+
+function int8Layers(spec: ModelSpec): Linear {
+  const early = isEarlyDown(spec);
+  return (scope, ...rest) => (early(scope.path) ? int8LinearFloatForward : int8Linear)(scope, ...rest);
 }
 
 function loraDropout(probability: number): NonNullable<LoraOptions["dropout"]> {

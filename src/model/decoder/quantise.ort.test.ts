@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Runtime, onnxRuntime } from "../../compute/runtime/index.ts";
 import { float32 } from "../../compute/tensor/index.ts";
 import { random } from "../../util/index.ts";
-import { parameterLayout, rmsOfChannel } from "../nn/index.ts";
+import { parameterLayout, peakOfChannel } from "../nn/index.ts";
 import { memoryWeights } from "../weights/index.ts";
 import { loraParameters, trainingEngine } from "../../train/index.ts";
 import {
@@ -66,7 +66,7 @@ async function lossAndGradient(
           runtime,
           spec,
           weights(),
-          await inputLevels(runtime, spec, weights(), sequences, rmsOfChannel),
+          await inputLevels(runtime, spec, weights(), sequences, peakOfChannel),
         )
       : await loadResidentModel(runtime, spec, weights());
   const layers = Array.from({ length: spec.layers }, (_, l) =>

@@ -56,8 +56,9 @@ export function rmsOfColumns(weights: readonly Float32Array[], columns: number):
 }
 
 /**
- * s = √(rms x / rms w) of each input channel; 1 where a channel is silent. SmoothQuant (Xiao et al., 2023) takes the largest
- * magnitudes. Of the errors' power ‖x/s‖² ‖w s‖², steps being as long as the vectors, this is the least (by Cauchy and Schwarz).
+ * s = √(x / w) of each input channel's levels; 1 where a channel is silent. SmoothQuant (Xiao et al., 2023) takes the largest
+ * magnitudes. Of the errors' power ‖x/s‖² ‖w s‖², were steps as long as vectors, root mean squares give the least (by
+ * Cauchy and Schwarz); a token's step is as long as its peak, so its channels are measured by a mean of higher degree.
  */
 export function smoothingOf(inputLevels: Float32Array, weightLevels: Float32Array): Float32Array {
   return inputLevels.map((level, i) => {
@@ -68,7 +69,7 @@ export function smoothingOf(inputLevels: Float32Array, weightLevels: Float32Arra
 
 /**
  * The model with its linear layers in 8 bits; embeddings, norms and biases stay float32. So does the vocabulary's table,
- * beside which it stands in 8 bits for the logits. `levels`: rms of a calibration batch. Read weight by weight, never as floats all together; `onWeight` is told after
+ * beside which it stands in 8 bits for the logits. `levels`: of a calibration batch. Read weight by weight, never as floats all together; `onWeight` is told after
  * each.
  */
 export async function loadInt8Model(

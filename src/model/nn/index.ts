@@ -9,11 +9,11 @@ export {
   int8Linear,
   int8Logits,
   largestOfChannel,
-  rmsOfChannel,
+  peakOfChannel,
   smoothingName,
 } from "./int8.ts";
 export type { ChannelLevel } from "./int8.ts";
-export { int8LinearFloatBackward } from "./int8-backward.ts";
+export { int8LinearFloatBackward, int8LinearFloatForward } from "./int8-backward.ts";
 export type { Backward } from "./int8-backward.ts";
 export { int8Mlp } from "./int8-mlp.ts";
 export { halfLinear } from "./half-linear.ts";

@@ -1,4 +1,4 @@
-/** Backward products of a frozen layer apart from its forward product: in 8 bits, or in float32 below an 8-bit one. */
+/** Products of a frozen layer that are in 8 bits one way and in float32 the other. */
 import type { Value } from "../../compute/graph/index.ts";
 import { scalar } from "../../compute/tensor/index.ts";
 import { inputScope, int8Linear, integerProduct, quantiseByToken } from "./int8.ts";
@@ -21,6 +21,21 @@ export function int8BackwardProduct({ g }: Scope, dy: Value, q: Value, scale: Va
 export function rowsAsFloats({ g }: Scope, token: Value, q: Value, scale: Value): Value {
   return g.op("DequantizeLinear", [g.barrier(q, token), scale], { axis: 0, block_size: 0 });
 }
+
+/** `int8Linear` whose forward product is in float32: x is not rounded, the weights are what their codes stand for. */
+export const int8LinearFloatForward: Linear = (scope, x, outWidth, bias = false) => {
+  const { g } = scope;
+  const inWidth = x.shape.at(-1)!;
+  const q = scope.weight("weight.int8", [outWidth, inWidth], "int8");
+  const scale = scope.weight("weight.scale", [outWidth]);
+  const inverse = inputScope(scope).weight("smoothing", [inWidth]);
+  const [y] = g.custom(
+    [x],
+    () => [g.matmul(g.mul(x, inverse), rowsAsFloats(scope, x, q, scale), { transB: true })],
+    ([dy]) => [g.mul(int8BackwardProduct(scope, dy!, q, scale), inverse)],
+  );
+  return bias ? g.add(y!, scope.weight("bias", [outWidth])) : y!;
+};
 
 /** `int8Linear` whose backward product is in float32: exact for the weights that the codes stand for. */
 export const int8LinearFloatBackward: Linear = (scope, x, outWidth, bias = false) => {

@@ -1,5 +1,6 @@
 /** The gated feed-forward layer over an 8-bit frozen base, as one stretch with a gradient of its own. */
 import type { Value } from "../../compute/graph/index.ts";
+import { rowsAsFloats } from "./int8-backward.ts";
 import { inputScope, integerProduct, quantiseByToken } from "./int8.ts";
 import { type FeedForward, siluGradient } from "./mlp.ts";
 import type { Scope } from "./scope.ts";
@@ -9,45 +10,54 @@ import type { Scope } from "./scope.ts";
  * result and the gradient of the product are to be multiplied by, for a token or a channel, is not: codes by token are the same
  * for all multiples of a token, so its factors join the next product's, and a channel's factor goes into the scales of
  * the product before. Saves four passes over [T, F].
+ * Where `floatDown` says so, the down layer's forward product is `int8LinearFloatForward`'s.
  */
-export const int8Mlp: FeedForward = (scope, x, width) => {
-  const { g } = scope;
-  const hidden = x.shape.at(-1) as number;
-  const gate = int8Weight(scope.at("gate_proj"), width, hidden);
-  const up = int8Weight(scope.at("up_proj"), width, hidden);
-  const down = int8Weight(scope.at("down_proj"), hidden, width);
-  // The column scales of up(x) / s, s being the smoothing of what `down` reads.
-  const upScale = g.mul(up.scale, down.inverse);
-  let kept: { readonly a: Value; readonly b: Value; readonly xStep: Value };
-  const [y] = g.custom(
-    [x],
-    () => {
-      const [codes, xStep] = quantiseByToken(g, g.mul(x, gate.inverse));
-      const a = g.mul(integerProduct(g, codes, gate.codes, gate.scale, true), xStep);
-      const b = integerProduct(g, codes, up.codes, upScale, true);
-      kept = { a, b, xStep };
-      const [productCodes, step] = quantiseByToken(g, g.mul(g.silu(a), b));
-      return [g.mul(integerProduct(g, productCodes, down.codes, down.scale, true), g.mul(step, xStep))];
-    },
-    ([dy]) => {
-      const { a, b, xStep } = kept;
-      const [codes, yStep] = quantiseByToken(g, g.mul(dy!, down.scale));
-      const ct = integerProduct(g, codes, down.codes, upScale, false);
-      const { silu, da } = siluGradient(g, a, g.mul(ct, b));
-      const back = (dCodes: Value, of: Int8Weight, step: Value): Value => {
-        const [codes, own] = quantiseByToken(g, dCodes);
-        return g.mul(integerProduct(g, codes, of.codes, of.inverse, false), g.mul(own, step));
-      };
-      return [
-        g.add(
-          back(g.mul(ct, silu), up, yStep),
-          back(g.mul(da, g.div(gate.scale, upScale)), gate, g.mul(yStep, xStep)),
-        ),
-      ];
-    },
-  );
-  return y!;
-};
+export const int8Mlp =
+  (floatDown: (path: string) => boolean): FeedForward =>
+  (scope, x, width) => {
+    const { g } = scope;
+    const downScope = scope.at("down_proj");
+    const hidden = x.shape.at(-1) as number;
+    const gate = int8Weight(scope.at("gate_proj"), width, hidden);
+    const up = int8Weight(scope.at("up_proj"), width, hidden);
+    const down = int8Weight(downScope, hidden, width);
+    // The column scales of up(x) / s, s being the smoothing of what `down` reads.
+    const upScale = g.mul(up.scale, down.inverse);
+    let kept: { readonly a: Value; readonly b: Value; readonly xStep: Value };
+    const [y] = g.custom(
+      [x],
+      () => {
+        const [codes, xStep] = quantiseByToken(g, g.mul(x, gate.inverse));
+        const a = g.mul(integerProduct(g, codes, gate.codes, gate.scale, true), xStep);
+        const b = integerProduct(g, codes, up.codes, upScale, true);
+        kept = { a, b, xStep };
+        const product = g.mul(g.silu(a), b);
+        if (floatDown(downScope.path)) {
+          const rows = rowsAsFloats(scope, product, down.codes, down.scale);
+          return [g.mul(g.matmul(product, rows, { transB: true }), xStep)];
+        }
+        const [productCodes, step] = quantiseByToken(g, product);
+        return [g.mul(integerProduct(g, productCodes, down.codes, down.scale, true), g.mul(step, xStep))];
+      },
+      ([dy]) => {
+        const { a, b, xStep } = kept;
+        const [codes, yStep] = quantiseByToken(g, g.mul(dy!, down.scale));
+        const ct = integerProduct(g, codes, down.codes, upScale, false);
+        const { silu, da } = siluGradient(g, a, g.mul(ct, b));
+        const back = (dCodes: Value, of: Int8Weight, step: Value): Value => {
+          const [codes, own] = quantiseByToken(g, dCodes);
+          return g.mul(integerProduct(g, codes, of.codes, of.inverse, false), g.mul(own, step));
+        };
+        return [
+          g.add(
+            back(g.mul(ct, silu), up, yStep),
+            back(g.mul(da, g.div(gate.scale, upScale)), gate, g.mul(yStep, xStep)),
+          ),
+        ];
+      },
+    );
+    return y!;
+  };
 
 interface Int8Weight {
   /** [O, I] int8 */

@@ -111,11 +111,15 @@ export type ChannelLevel = (g: GraphBuilder, x: Value) => Value;
 /** The largest |x|. */
 export const largestOfChannel: ChannelLevel = (g, x) => g.reduceMax(g.abs(x), [0]);
 
-/** Root mean square over the tokens, each of which has one of 1 itself: its step is its own, however loud it is. */
-export const rmsOfChannel: ChannelLevel = (g, x) => {
+/**
+ * ⁴√ of the mean fourth power over the tokens, each of which has a root mean square of 1 itself: its step is its own,
+ * however loud it is, and as long as its largest channel, so that peaks count.
+ */
+export const peakOfChannel: ChannelLevel = (g, x) => {
   const squares = g.mul(x, x);
   const ofToken = g.max(g.mean(squares, [1], true), 1e-30);
-  return g.sqrt(g.mean(g.div(squares, ofToken), [0]));
+  const ofChannel = g.div(squares, ofToken);
+  return g.sqrt(g.sqrt(g.mean(g.mul(ofChannel, ofChannel), [0])));
 };
 
 /** Passes x on and records the level of each input channel under the smoothing's name. */

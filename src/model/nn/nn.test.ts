@@ -10,7 +10,9 @@ import {
   attention,
   crossEntropy,
   inputWeights,
+  type Linear,
   int8Linear,
+  int8LinearFloatForward,
   int8Mlp,
   joinGradients,
   joinHeads,
@@ -345,7 +347,9 @@ test("the gated layer: down(silu(gate x) ⊙ up x)", () => {
   [0, 1].forEach((row) => expect(got[row]).toBeCloseTo(dot(feeds["mlp.down_proj.weight"], row, inner), 10));
 });
 
-test("the gated layer in 8 bits: what three 8-bit layers compute, forward and backward", () => {
+test.each([false, true])("the gated layer in 8 bits is three 8-bit layers; down in float32: %s", (float) => {
+  const layers: Linear = (scope, ...rest) =>
+    (float && scope.path === "mlp.down_proj" ? int8LinearFloatForward : int8Linear)(scope, ...rest);
   const [tokens, hidden, width] = [5, 6, 8];
   const feeds: Record<string, Wide> = {
     x: noise("x", [tokens, hidden]),
@@ -361,7 +365,7 @@ test("the gated layer in 8 bits: what three 8-bit layers compute, forward and ba
     feeds[`mlp.${part}.weight.int8`] = { dtype: "int8", shape, data: codes };
     feeds[`mlp.${part}.weight.scale`] = positive(part, [shape[0]]);
   }
-  const [apart, together] = [mlp(int8Linear), int8Mlp].map((feedForward) => {
+  const [apart, together] = [mlp(layers), int8Mlp(() => float)].map((feedForward) => {
     const g = new GraphBuilder();
     const x = g.input("x", "float32", [tokens, hidden]);
     const y = feedForward(scope(g, inputWeights(g), "mlp"), x, width, false);
