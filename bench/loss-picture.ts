@@ -18,7 +18,14 @@ export async function drawLosses(path: string, title: string, curves: readonly C
       tone,
       dashed: tone % 2 === 1,
     })),
-    { label: `training loss, ${title}`, xUnit: "step", yUnit: "nats a token", width: 900, height: 380 },
+    {
+      label: `training loss, ${title}`,
+      xUnit: "step",
+      yUnit: "nats a token",
+      width: 900,
+      height: 380,
+      named: true,
+    },
   );
   await writeFileAtomic(path, standaloneSvg(chart));
   const numbers = curves.map(({ name, losses, validationBefore, validationAfter }) => ({

@@ -20,6 +20,8 @@ export interface ChartOptions {
   readonly mark?: { readonly x: number; readonly name: string };
   readonly logY?: boolean;
   readonly fromZero?: boolean;
+  /** Whether the picture itself names its lines, as a file of its own must; a page has `chartLegend`. */
+  readonly named?: boolean;
   /** Units of the drawing, 640 by 260 unless said otherwise: text keeps its size, so a narrow chart is read on a phone. */
   readonly width?: number;
   readonly height?: number;
@@ -82,7 +84,20 @@ export function lineChart(series: readonly LineSeries[], options: ChartOptions):
         : [];
     return markup`<path class="line${tone}${dashed === true ? " dashed" : ""}" d="${path}" />${circles}`;
   });
-  return markup`<svg class="chart" viewBox="0 0 ${width} ${height}" role="img" aria-label="${options.label}">${grid}<line class="axis" x1="${left}" x2="${width - right}" y1="${height - bottom}" y2="${height - bottom}" />${columns}${mark}${lines}<text x="${fixed((left + width - right) / 2)}" y="${height - 6}" text-anchor="middle">${options.xUnit}</text><text x="${left - 44}" y="10">${options.yUnit}</text></svg>`;
+  const names = options.named === true ? lineNames(shown, width) : NOTHING;
+  return markup`<svg class="chart" viewBox="0 0 ${width} ${height}" role="img" aria-label="${options.label}">${names}${grid}<line class="axis" x1="${left}" x2="${width - right}" y1="${height - bottom}" y2="${height - bottom}" />${columns}${mark}${lines}<text x="${fixed((left + width - right) / 2)}" y="${height - 6}" text-anchor="middle">${options.xUnit}</text><text x="${left - 44}" y="10">${options.yUnit}</text></svg>`;
+}
+
+/** Samples and names in one row at the upper right; text is taken to be 7 units a letter wide. */
+function lineNames(series: readonly LineSeries[], width: number): Markup {
+  const sample = 22;
+  const widths = series.map(({ name }) => sample + 24 + 7 * name.length);
+  let from = width - right - widths.reduce((a, b) => a + b, 0);
+  return markup`${series.map(({ name, tone, dashed }, i) => {
+    const x = from;
+    from += widths[i]!;
+    return markup`<path class="line${tone}${dashed === true ? " dashed" : ""}" d="M${fixed(x)} 8L${fixed(x + sample)} 8" /><text x="${fixed(x + sample + 6)}" y="12">${name}</text>`;
+  })}`;
 }
 
 export interface IntervalRow {
