@@ -191,7 +191,7 @@ export function blockTensors({
   ];
 }
 
-/** The 8-bit copy that `int8BackwardProduct` reads. */
+/** The 8-bit copy that `int8Backward` reads. */
 export function backwardCopy(
   values: Float32Array,
   shape: readonly number[],

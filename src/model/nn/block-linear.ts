@@ -1,7 +1,8 @@
 /** Linear layers over a frozen base in blocks of 4 or 8 bits, dequantised one layer at a time where it is used. */
 import type { GraphBuilder, Value } from "../../compute/graph/index.ts";
 import { type BlockFormat, float32, nf4Values, tensor } from "../../compute/tensor/index.ts";
-import { type Backward, int8BackwardProduct } from "./int8-backward.ts";
+import type { Backward } from "./int8-one-way.ts";
+import { int8Backward } from "./int8.ts";
 import { type Linear, linear } from "./linear.ts";
 import type { Scope } from "./scope.ts";
 
@@ -26,12 +27,10 @@ export function blockLinear(formats: ReadonlyMap<string, BlockFormat>, backward:
       () => [g.matmul(x, weight(x), { transB: true })],
       ([dy]) => [
         backward === "int8"
-          ? int8BackwardProduct(
-              scope,
-              dy!,
-              scope.weight("backward.int8", [outWidth, inWidth], "int8"),
-              scope.weight("backward.scale", [outWidth]),
-            )
+          ? int8Backward(g, dy!, {
+              codes: scope.weight("backward.int8", [outWidth, inWidth], "int8"),
+              scale: scope.weight("backward.scale", [outWidth]),
+            })
           : g.matmul(dy!, weight(dy!)),
       ],
     );

@@ -13,8 +13,8 @@ export {
   smoothingName,
 } from "./int8.ts";
 export type { ChannelLevel } from "./int8.ts";
-export { int8LinearFloatBackward, int8LinearFloatForward } from "./int8-backward.ts";
-export type { Backward } from "./int8-backward.ts";
+export { int8LinearFloatBackward, int8LinearFloatForward } from "./int8-one-way.ts";
+export type { Backward } from "./int8-one-way.ts";
 export { int8Mlp } from "./int8-mlp.ts";
 export { halfLinear } from "./half-linear.ts";
 export { fewRowsLinear, linear, lora } from "./linear.ts";

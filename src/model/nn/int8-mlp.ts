@@ -1,9 +1,8 @@
 /** The gated feed-forward layer over an 8-bit frozen base, as one stretch with a gradient of its own. */
 import type { Value } from "../../compute/graph/index.ts";
-import { rowsAsFloats } from "./int8-backward.ts";
-import { inputScope, integerProduct, quantiseByToken } from "./int8.ts";
+import { rowsAsFloats } from "./int8-one-way.ts";
+import { type Int8Layer, int8Layer, integerProduct, quantiseByToken } from "./int8.ts";
 import { type FeedForward, siluGradient } from "./mlp.ts";
-import type { Scope } from "./scope.ts";
 
 /**
  * down(silu(gate(x)) ⊙ up(x)) of three layers as `int8Linear` has them, frozen and without biases. What the up layer's
@@ -18,9 +17,9 @@ export const int8Mlp =
     const { g } = scope;
     const downScope = scope.at("down_proj");
     const hidden = x.shape.at(-1) as number;
-    const gate = int8Weight(scope.at("gate_proj"), width, hidden);
-    const up = int8Weight(scope.at("up_proj"), width, hidden);
-    const down = int8Weight(downScope, hidden, width);
+    const gate = int8Layer(scope.at("gate_proj"), width, hidden);
+    const up = int8Layer(scope.at("up_proj"), width, hidden);
+    const down = int8Layer(downScope, hidden, width);
     // The column scales of up(x) / s, s being the smoothing of what `down` reads.
     const upScale = g.mul(up.scale, down.inverse);
     let kept: { readonly a: Value; readonly b: Value; readonly xStep: Value };
@@ -44,7 +43,7 @@ export const int8Mlp =
         const [codes, yStep] = quantiseByToken(g, g.mul(dy!, down.scale));
         const ct = integerProduct(g, codes, down.codes, upScale, false);
         const { silu, da } = siluGradient(g, a, g.mul(ct, b));
-        const back = (dCodes: Value, of: Int8Weight, step: Value): Value => {
+        const back = (dCodes: Value, of: Int8Layer, step: Value): Value => {
           const [codes, own] = quantiseByToken(g, dCodes);
           return g.mul(integerProduct(g, codes, of.codes, of.inverse, false), g.mul(own, step));
         };
@@ -58,20 +57,3 @@ export const int8Mlp =
     );
     return y!;
   };
-
-interface Int8Weight {
-  /** [O, I] int8 */
-  readonly codes: Value;
-  /** [O] */
-  readonly scale: Value;
-  /** 1/s of the input, [I] */
-  readonly inverse: Value;
-}
-
-function int8Weight(scope: Scope, outWidth: number, inWidth: number): Int8Weight {
-  return {
-    codes: scope.weight("weight.int8", [outWidth, inWidth], "int8"),
-    scale: scope.weight("weight.scale", [outWidth]),
-    inverse: inputScope(scope).weight("smoothing", [inWidth]),
-  };
-}

@@ -1,5 +1,5 @@
 /** Linear layers over an 8-bit frozen base: integer products forward and backward, activations quantised by token. */
-import type { GraphBuilder, Value } from "../../compute/graph/index.ts";
+import type { Dim, GraphBuilder, Value } from "../../compute/graph/index.ts";
 import { scalar, tensor } from "../../compute/tensor/index.ts";
 import type { Linear } from "./linear.ts";
 import { type BlockLogits, rowsOf } from "./logits.ts";
@@ -31,30 +31,51 @@ export function smoothingName(path: string): string {
   return `${inputName(path)}.smoothing`;
 }
 
-/**
- * y = x Wᵀ with W ≈ diag(scale) · q · diag(1/s): `weight.int8` [O, I] holds q, `weight.scale` [O] the scale of
- * each row, and the smoothing 1/s [I] moves outliers of an input channel into the weights (SmoothQuant, Xiao et
- * al., 2023). x/s is quantised by token to u8 around 128; backward, dy ⊙ scale is, and the same q serves.
- */
+/** W [O, I] ≈ diag(scale) · codes · diag(1/s). */
+export interface Int8Layer {
+  /** [O, I] int8 */
+  readonly codes: Value;
+  /** [O] */
+  readonly scale: Value;
+  /** 1/s [I], which layers of one input share: moves outliers of a channel into the weights (SmoothQuant, Xiao et al., 2023). */
+  readonly inverse: Value;
+}
+
+export function int8Layer(scope: Scope, outWidth: Dim, inWidth: Dim): Int8Layer {
+  return {
+    codes: scope.weight("weight.int8", [outWidth, inWidth], "int8"),
+    scale: scope.weight("weight.scale", [outWidth]),
+    inverse: inputScope(scope).weight("smoothing", [inWidth]),
+  };
+}
+
+/** y = x Wᵀ. x/s is quantised by token to u8 around 128; backward, dy ⊙ scale is, and the same codes serve. */
 export const int8Linear: Linear = (scope, x, outWidth, bias = false) => {
   const { g } = scope;
-  const inWidth = x.shape.at(-1)!;
-  const inverse = inputScope(scope).weight("smoothing", [inWidth]);
-  const q = scope.weight("weight.int8", [outWidth, inWidth], "int8");
-  const scale = scope.weight("weight.scale", [outWidth]);
+  const weight = int8Layer(scope, outWidth, x.shape.at(-1)!);
   const [y] = g.custom(
     [x],
     () => {
-      const [codes, step] = quantiseByToken(g, g.mul(x, inverse));
-      return [g.mul(integerProduct(g, codes, q, scale, true), step)];
+      const [codes, step] = quantiseByToken(g, g.mul(x, weight.inverse));
+      return [g.mul(integerProduct(g, codes, weight.codes, weight.scale, true), step)];
     },
-    ([dy]) => {
-      const [codes, step] = quantiseByToken(g, g.mul(dy!, scale));
-      return [g.mul(integerProduct(g, codes, q, inverse, false), step)];
-    },
+    ([dy]) => [int8Backward(g, dy!, weight)],
   );
   return bias ? g.add(y!, scope.weight("bias", [outWidth])) : y!;
 };
+
+/**
+ * dx = dy W; without smoothing where there is no `inverse`. dy ⊙ scale is quantised by token, never by tensor: the
+ * gradient's direction would be lost.
+ */
+export function int8Backward(
+  g: GraphBuilder,
+  dy: Value,
+  { codes, scale, inverse = g.constant(scalar(1)) }: Omit<Int8Layer, "inverse"> & Partial<Int8Layer>,
+): Value {
+  const [dyCodes, step] = quantiseByToken(g, g.mul(dy, scale));
+  return g.mul(integerProduct(g, dyCodes, codes, inverse, false), step);
+}
 
 /**
  * The logits of a table E [V, D] whose rows are held in 8 bits beside it, at the scope, as a linear layer's are. For the

@@ -1,6 +1,6 @@
 /** LLM.int8(): activations in 8 bits by token but for the few outlier channels, which stay float (Dettmers et al., 2022). */
-import { type Backward, int8BackwardProduct, rowsAsFloats } from "./int8-backward.ts";
-import { inputName, inputScope, integerProduct, quantiseByToken } from "./int8.ts";
+import { type Backward, rowsAsFloats } from "./int8-one-way.ts";
+import { inputName, inputScope, int8Backward, integerProduct, quantiseByToken } from "./int8.ts";
 import type { Linear } from "./linear.ts";
 
 /**
@@ -30,7 +30,7 @@ export function llmInt8Linear(outliers: ReadonlyMap<string, number>, backward: B
       },
       ([dy]) => [
         backward === "int8"
-          ? int8BackwardProduct(scope, dy!, q, scale)
+          ? int8Backward(g, dy!, { codes: q, scale })
           : g.matmul(dy!, rowsAsFloats(scope, dy!, q, scale)),
       ],
     );
