@@ -1,17 +1,11 @@
 /** Micro-batches and recomputation so that a run fits into memory; where nothing does, the nearest settings that would. */
-import type { FeedSequence } from "../data/feed/index.ts";
 import type { ChatModel } from "../model/index.ts";
 import { type Recompute, vocabularyWeight } from "../model/decoder/index.ts";
 import {
-  type BatchSource,
   type MemoryPrediction,
   type MemoryPredictor,
   type RunGraphs,
-  type TrainingBatch,
-  batchSource,
-  chunksFor,
   memoryPredictor,
-  validationBatches,
 } from "../train/index.ts";
 import { UserError, formatBytes } from "../util/index.ts";
 import { baseForm, checkBase } from "./base-model.ts";
@@ -21,6 +15,7 @@ import { availableMemoryBytes } from "./machine.ts";
 import { bytesOf } from "./memory-size.ts";
 import { replyMemory } from "./probe.ts";
 import { resolveConfig } from "./resolve.ts";
+import { type RunBatches, longestOf, runBatches, shortened } from "./run-batches.ts";
 import { runConfigPath } from "./run-folder.ts";
 import { type TrainConfig, trainConfigSchema } from "./schema.ts";
 import type { TrainedParts } from "./trained-parts.ts";
@@ -33,12 +28,6 @@ export interface MemorySettings {
 
 /** Longest row in tokens, for advice alone: nothing is shortened unless a user asks for it. */
 type Shortened = MemorySettings & { readonly maxLength?: number };
-
-export interface RunBatches {
-  readonly training: BatchSource;
-  readonly validation: readonly TrainingBatch[];
-  readonly chunks: { readonly queryChunks: number; readonly lossChunks: number };
-}
 
 /** A prediction may be wrong by so much; what fits, fits with it. */
 export const memoryMargin = 1.05;
@@ -88,7 +77,7 @@ export function runMemory(options: RunMemoryOptions): RunMemory {
     if (cut === undefined)
       cuts.set(
         key,
-        (cut = batchesOf(config, shortened(sets, maxLength), { microTokens, share, tableTrained })),
+        (cut = runBatches(config, shortened(sets, maxLength), { microTokens, share, tableTrained })),
       );
     return cut;
   };
@@ -154,29 +143,6 @@ export function runMemory(options: RunMemoryOptions): RunMemory {
 function once<T>(make: () => T): () => T {
   let made: { readonly value: T } | undefined;
   return () => (made ??= { value: make() }).value;
-}
-
-function batchesOf(
-  { training: { batch, batchTokens }, seed }: TrainConfig,
-  { training, validation }: { training: Sequences; validation?: Sequences },
-  {
-    microTokens,
-    share,
-    tableTrained,
-  }: { readonly microTokens: number; readonly share: boolean; readonly tableTrained: boolean },
-): RunBatches {
-  const micro = { tokens: microTokens, share };
-  const measured = validation ?? [];
-  const longest = longestOf(training, longestOf(measured));
-  return {
-    training: batchSource(training, {
-      ...(batchTokens === undefined ? { batch } : { batch: batchTokens, unit: "tokens" }),
-      micro,
-      seed,
-    }),
-    validation: validationBatches(measured, micro),
-    chunks: chunksFor(longest, mostSupervised(training, microTokens), tableTrained),
-  };
 }
 
 /** Bytes that the process may have resident: as `runtime.memory` says, else what it has and what is free. */
@@ -364,43 +330,4 @@ function nearestFit(memory: RunMemory, current: MemorySettings, limit: MemoryLim
     }
   }
   return undefined;
-}
-
-type Sequences = readonly FeedSequence[];
-
-function longestOf(sequences: Sequences, least = 0): number {
-  return sequences.reduce((most, { ids }) => Math.max(most, ids.length), least);
-}
-
-/** What the sets were if no row were longer: cut at the end, as sizes do not tell where. */
-function shortened(
-  { training, validation }: EncodedSets,
-  maxLength = Number.POSITIVE_INFINITY,
-): { readonly training: Sequences; readonly validation?: Sequences } {
-  const cut = (sequences: Sequences): Sequences =>
-    sequences.map((sequence) =>
-      sequence.ids.length <= maxLength
-        ? sequence
-        : {
-            ...sequence,
-            ids: sequence.ids.slice(0, maxLength),
-            weights: sequence.weights.slice(0, maxLength),
-          },
-    );
-  return {
-    training: cut(training.sequences),
-    ...(validation === undefined ? {} : { validation: cut(validation.sequences) }),
-  };
-}
-
-/** A bound on the targets of a micro-batch: the densest sequence's share of its tokens, over a full micro-batch. */
-function mostSupervised(sequences: Sequences, microTokens: number): number {
-  let most = 0;
-  let density = 0;
-  for (const { weights } of sequences) {
-    const targets = weights.reduce((count, weight) => count + (weight > 0 ? 1 : 0), 0);
-    most = Math.max(most, targets);
-    density = Math.max(density, targets / weights.length);
-  }
-  return Math.max(most, Math.ceil(density * microTokens));
 }
