@@ -206,8 +206,8 @@ function adaptedLayers(
 }
 
 /**
- * Whether the layer at a path is a down layer of the first tenth of blocks. Its input has the largest peaks, and the
- * residual stream that it adds to is still small: for what they cost, these are worth most in float32 (dev/LOG.md).
+ * Whether the layer at a path is a down layer of the first tenth of blocks: for what they cost, their inputs are worth most
+ * in float32 (dev/LOG.md).
  */
 function isEarlyDown({ layers }: ModelSpec): (path: string) => boolean {
   const early = Array.from({ length: Math.ceil(layers / 10) }, (_, i) => `model.layers.${i}.mlp.down_proj`);
