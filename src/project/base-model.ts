@@ -16,14 +16,14 @@ import {
   inputLevels,
   loadFrozenModel,
   loadHalfModel,
+  int8Layers,
   loadInt8Model,
   loadLlmInt8Model,
   parameterCount,
 } from "../model/decoder/index.ts";
 import {
-  type Backward,
+  type Products,
   blockLinear,
-  int8LinearFloatBackward,
   largestOfChannel,
   llmInt8Linear,
   peakOfChannel,
@@ -65,7 +65,7 @@ export function checkBase(
 }
 
 /** An int8 base has its products in 8 bits both ways unless told otherwise; every other one is exact backward. */
-export function backwardOf({ base, backward }: Training): Backward {
+export function backwardOf({ base, backward }: Training): Products {
   return backward ?? (base === "int8" ? "int8" : "float32");
 }
 
@@ -85,7 +85,7 @@ export function baseForm(
   const backward = backwardOf(config.training);
   const held = (frozen: FrozenBase): number => frozenBytes(spec, store, frozen).weights;
   if (base === "int8") {
-    const frozen = backward === "int8" ? {} : { frozen: int8LinearFloatBackward };
+    const frozen = backward === "int8" ? {} : { frozen: int8Layers(spec, backward) };
     // As rows in 8 bits are, and the vocabulary's table once more; the factors that smooth channels weigh nothing beside.
     const rows = held({ base: "llm-int8", backward: "float32", blockSize });
     const weightBytes = rows + spec.vocabulary * (spec.hiddenSize + 4);
@@ -149,7 +149,7 @@ export async function loadBase(
     if (base === "llm-int8")
       return loadLlmInt8Model(runtime, spec, store, { backward, maxima: levels }, onWeight);
     const model = await loadInt8Model(runtime, spec, store, levels, onWeight);
-    return backward === "int8" ? model : { ...model, frozen: int8LinearFloatBackward };
+    return backward === "int8" ? model : { ...model, frozen: int8Layers(spec, backward) };
   }
   const frozen: FrozenBase = { base, backward, blockSize };
   return loadFrozenModel(runtime, spec, store, frozen, onWeight);

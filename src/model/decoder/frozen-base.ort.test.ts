@@ -5,14 +5,7 @@ import { type Runtime, onnxRuntime } from "../../compute/runtime/index.ts";
 import { dequantiseBlocks, float32, quantiseBlocks } from "../../compute/tensor/index.ts";
 import { random } from "../../util/index.ts";
 import { loraParameters, trainingEngine } from "../../train/index.ts";
-import {
-  int8Linear,
-  int8LinearFloatBackward,
-  largestOfChannel,
-  llmInt8Linear,
-  parameterLayout,
-  peakOfChannel,
-} from "../nn/index.ts";
+import { largestOfChannel, llmInt8Linear, parameterLayout, peakOfChannel } from "../nn/index.ts";
 import {
   type StorageType,
   type WeightStore,
@@ -30,6 +23,7 @@ import {
   linearLayers,
   loadFrozenModel,
   inputLevels,
+  int8Layers,
   loadInt8Model,
   loadLlmInt8Model,
   loadResidentModel,
@@ -257,7 +251,7 @@ describe("8 bits by row", () => {
   it("a float32 backward product below smoothed int8 is nearer than an 8-bit one", async () => {
     const exact = await lossAndGradient(await loadResidentModel(runtime, spec, loudStore()));
     const errors: number[] = [];
-    for (const frozen of [int8LinearFloatBackward, int8Linear]) {
+    for (const frozen of [int8Layers(spec, "float32"), int8Layers(spec, "int8")]) {
       const model = await loadInt8Model(
         runtime,
         spec,

@@ -14,7 +14,7 @@ import {
   tensor,
 } from "../../compute/tensor/index.ts";
 import { UserError } from "../../util/index.ts";
-import { type Backward, blockLinear } from "../nn/index.ts";
+import { type Products, blockLinear } from "../nn/index.ts";
 import { type WeightStore, storedBlockFormat, storedBlockTypes, storedBlocks } from "../weights/index.ts";
 import { expectedWeights, linearLayers } from "./model-spec-weights.ts";
 import type { ModelSpec } from "./model-spec.ts";
@@ -26,7 +26,7 @@ export interface FrozenBase {
   /** `stored`: the blocks of a GGUF file as they are. `llm-int8`: 8 bits by row, see llm-int8.ts. */
   readonly base: "float32" | "llm-int8" | "int4" | "nf4" | "stored";
   /** `int8` keeps a copy of each weight in 8 bits by row for the backward product, where the base is not such already. */
-  readonly backward: Backward;
+  readonly backward: Products;
   /** Neighbours that share a scale, for int4 and nf4: even, and a divisor of every layer's weights. */
   readonly blockSize: number;
   /** Which layers are held so, by path; absent: all. The rest is float32. */

@@ -30,6 +30,7 @@ export {
 export type { ExpectedWeight } from "./model-spec-weights.ts";
 export { ropeFrequencies, validateSpec, withSlidingWindow } from "./model-spec.ts";
 export type { LayerAttention, ModelFamily, ModelSpec, RopeScaling, RopeSpec } from "./model-spec.ts";
+export { int8Layers } from "./int8-layers.ts";
 export { loadInt8Model } from "./quantise.ts";
 export { adapterLinear, noAdapter, residentAdapter } from "./resident-adapter.ts";
 export type { AdapterUse, ResidentAdapter } from "./resident-adapter.ts";

@@ -1,7 +1,7 @@
 /** A base as LLM.int8() holds it: 8 bits by row, and float columns for the outlier channels that a first batch shows. */
 import type { DeviceTensor, Runtime } from "../../compute/runtime/index.ts";
 import { type Tensor, float32, int64 } from "../../compute/tensor/index.ts";
-import { type Backward, inputName, llmInt8Linear, smoothingName } from "../nn/index.ts";
+import { type Products, inputName, llmInt8Linear, smoothingName } from "../nn/index.ts";
 import type { WeightStore } from "../weights/index.ts";
 import { linearPaths, loadFrozenModel } from "./frozen-base.ts";
 import type { ModelSpec } from "./model-spec.ts";
@@ -12,7 +12,7 @@ import { type ResidentModel, residentModel } from "./resident-model.ts";
 const outlierThreshold = 6;
 
 export interface LlmInt8Options {
-  readonly backward: Backward;
+  readonly backward: Products;
   /** The largest |x| of each channel in the batch that shows the outliers. */
   readonly maxima: InputLevels;
 }

@@ -15,8 +15,6 @@ import {
   type WeightSource,
   crossEntropy,
   inputWeights,
-  int8Linear,
-  int8LinearFloatForward,
   int8Logits,
   int8Mlp,
   joinGradients,
@@ -36,6 +34,7 @@ import {
   finalNorm,
   vocabularyTable,
 } from "./decoder.ts";
+import { int8Layers, isEarlyDown } from "./int8-layers.ts";
 import type { ModelSpec } from "./model-spec.ts";
 
 export interface AdapterOptions {
@@ -205,15 +204,6 @@ function adaptedLayers(
   };
 }
 
-/**
- * Whether the layer at a path is a down layer of the first tenth of blocks: for what they cost, their inputs are worth most
- * in float32 (dev/LOG.md).
- */
-function isEarlyDown({ layers }: ModelSpec): (path: string) => boolean {
-  const early = Array.from({ length: Math.ceil(layers / 10) }, (_, i) => `model.layers.${i}.mlp.down_proj`);
-  return (path) => early.includes(path);
-}
-
 function adaptedLinear(
   spec: ModelSpec,
   {
@@ -228,11 +218,6 @@ function adaptedLinear(
   const rows = adapter.dora === true ? ({ rows: "magnitude" } as const) : {};
   if (dropout > 0) return lora(frozen, { ...adapter, ...rows, merged: false, dropout: loraDropout(dropout) });
   return lora(frozen, { ...adapter, ...rows, merged: frozen === linear && mixed === undefined });
-}
-
-function int8Layers(spec: ModelSpec): Linear {
-  const early = isEarlyDown(spec);
-  return (scope, ...rest) => (early(scope.path) ? int8LinearFloatForward : int8Linear)(scope, ...rest);
 }
 
 function loraDropout(probability: number): NonNullable<LoraOptions["dropout"]> {

@@ -1,8 +1,7 @@
 /** Linear layers over a frozen base in blocks of 4 or 8 bits, dequantised one layer at a time where it is used. */
 import type { GraphBuilder, Value } from "../../compute/graph/index.ts";
 import { type BlockFormat, float32, nf4Values, tensor } from "../../compute/tensor/index.ts";
-import type { Backward } from "./int8-one-way.ts";
-import { int8Backward } from "./int8.ts";
+import { type Products, int8Backward } from "./int8.ts";
 import { type Linear, linear } from "./linear.ts";
 import type { Scope } from "./scope.ts";
 
@@ -12,7 +11,7 @@ import type { Scope } from "./scope.ts";
  * Dettmers et al., 2023): behind a barrier on what it is multiplied with, for else one float copy of every layer would
  * live from the forward product to the backward one.
  */
-export function blockLinear(formats: ReadonlyMap<string, BlockFormat>, backward: Backward): Linear {
+export function blockLinear(formats: ReadonlyMap<string, BlockFormat>, backward: Products): Linear {
   return (scope, x, outWidth, bias = false) => {
     const { g } = scope;
     const inWidth = x.shape.at(-1) as number;

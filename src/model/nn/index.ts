@@ -7,14 +7,13 @@ export {
   calibrating,
   inputName,
   int8Linear,
+  int8LinearIn,
   int8Logits,
   largestOfChannel,
   peakOfChannel,
   smoothingName,
 } from "./int8.ts";
-export type { ChannelLevel } from "./int8.ts";
-export { int8LinearFloatBackward, int8LinearFloatForward } from "./int8-one-way.ts";
-export type { Backward } from "./int8-one-way.ts";
+export type { ChannelLevel, Products } from "./int8.ts";
 export { int8Mlp } from "./int8-mlp.ts";
 export { halfLinear } from "./half-linear.ts";
 export { fewRowsLinear, linear, lora } from "./linear.ts";

@@ -1,7 +1,6 @@
 /** The gated feed-forward layer over an 8-bit frozen base, as one stretch with a gradient of its own. */
 import type { Value } from "../../compute/graph/index.ts";
-import { rowsAsFloats } from "./int8-one-way.ts";
-import { type Int8Layer, int8Layer, integerProduct, quantiseByToken } from "./int8.ts";
+import { type Int8Layer, int8Layer, integerProduct, quantiseByToken, rowsAsFloats } from "./int8.ts";
 import { type FeedForward, siluGradient } from "./mlp.ts";
 
 /**
@@ -9,7 +8,7 @@ import { type FeedForward, siluGradient } from "./mlp.ts";
  * result and the gradient of the product are to be multiplied by, for a token or a channel, is not: codes by token are the same
  * for all multiples of a token, so its factors join the next product's, and a channel's factor goes into the scales of
  * the product before. Saves four passes over [T, F].
- * Where `floatDown` says so, the down layer's forward product is `int8LinearFloatForward`'s.
+ * Where `floatDown` says so, the down layer's forward product is in float32.
  */
 export const int8Mlp =
   (floatDown: (path: string) => boolean): FeedForward =>
@@ -32,7 +31,7 @@ export const int8Mlp =
         kept = { a, b, xStep };
         const product = g.mul(g.silu(a), b);
         if (floatDown(downScope.path)) {
-          const rows = rowsAsFloats(scope, product, down.codes, down.scale);
+          const rows = rowsAsFloats(g, product, down.codes, down.scale);
           return [g.mul(g.matmul(product, rows, { transB: true }), xStep)];
         }
         const [productCodes, step] = quantiseByToken(g, product);

@@ -49,20 +49,43 @@ export function int8Layer(scope: Scope, outWidth: Dim, inWidth: Dim): Int8Layer 
   };
 }
 
-/** y = x Wᵀ. x/s is quantised by token to u8 around 128; backward, dy ⊙ scale is, and the same codes serve. */
-export const int8Linear: Linear = (scope, x, outWidth, bias = false) => {
-  const { g } = scope;
-  const weight = int8Layer(scope, outWidth, x.shape.at(-1)!);
-  const [y] = g.custom(
-    [x],
-    () => {
-      const [codes, step] = quantiseByToken(g, g.mul(x, weight.inverse));
-      return [g.mul(integerProduct(g, codes, weight.codes, weight.scale, true), step)];
-    },
-    ([dy]) => [int8Backward(g, dy!, weight)],
-  );
-  return bias ? g.add(y!, scope.weight("bias", [outWidth])) : y!;
-};
+/** How the products of a frozen layer are computed, one way or the other. */
+export type Products = "float32" | "int8";
+
+/**
+ * y = x Wᵀ. In 8 bits x/s is quantised by token to u8 around 128, and backward dy ⊙ scale is; the same codes serve. In
+ * float32 neither is rounded, and the weights are what their codes stand for.
+ */
+export function int8LinearIn(forward: Products, backward: Products): Linear {
+  return (scope, x, outWidth, bias = false) => {
+    const { g } = scope;
+    const weight = int8Layer(scope, outWidth, x.shape.at(-1)!);
+    const rows = (token: Value): Value => rowsAsFloats(g, token, weight.codes, weight.scale);
+    const [y] = g.custom(
+      [x],
+      () => {
+        const smoothed = g.mul(x, weight.inverse);
+        if (forward === "float32") return [g.matmul(smoothed, rows(x), { transB: true })];
+        const [codes, step] = quantiseByToken(g, smoothed);
+        return [g.mul(integerProduct(g, codes, weight.codes, weight.scale, true), step)];
+      },
+      ([dy]) => [
+        backward === "float32"
+          ? g.mul(g.matmul(dy!, rows(dy!)), weight.inverse)
+          : int8Backward(g, dy!, weight),
+      ],
+    );
+    return bias ? g.add(y!, scope.weight("bias", [outWidth])) : y!;
+  };
+}
+
+/** Both ways in 8 bits. */
+export const int8Linear = int8LinearIn("int8", "int8");
+
+/** diag(scale) · q as float32, not before `token` exists: no float copy lives longer than its product. */
+export function rowsAsFloats(g: GraphBuilder, token: Value, q: Value, scale: Value): Value {
+  return g.op("DequantizeLinear", [g.barrier(q, token), scale], { axis: 0, block_size: 0 });
+}
 
 /**
  * dx = dy W; without smoothing where there is no `inverse`. dy ⊙ scale is quantised by token, never by tensor: the

@@ -1,6 +1,13 @@
 /** LLM.int8(): activations in 8 bits by token but for the few outlier channels, which stay float (Dettmers et al., 2022). */
-import { type Backward, rowsAsFloats } from "./int8-one-way.ts";
-import { inputName, inputScope, int8Backward, integerProduct, quantiseByToken } from "./int8.ts";
+import {
+  type Products,
+  inputName,
+  inputScope,
+  int8Backward,
+  integerProduct,
+  quantiseByToken,
+  rowsAsFloats,
+} from "./int8.ts";
 import type { Linear } from "./linear.ts";
 
 /**
@@ -9,7 +16,7 @@ import type { Linear } from "./linear.ts";
  * float columns. dx = dy W₈ with W₈ dequantised one layer at a time, as bitsandbytes does, or in 8 bits.
  * `outliers` gives n by `inputName` of a layer's path.
  */
-export function llmInt8Linear(outliers: ReadonlyMap<string, number>, backward: Backward): Linear {
+export function llmInt8Linear(outliers: ReadonlyMap<string, number>, backward: Products): Linear {
   return (scope, x, outWidth, bias = false) => {
     const { g } = scope;
     const inWidth = x.shape.at(-1) as number;
@@ -31,7 +38,7 @@ export function llmInt8Linear(outliers: ReadonlyMap<string, number>, backward: B
       ([dy]) => [
         backward === "int8"
           ? int8Backward(g, dy!, { codes: q, scale })
-          : g.matmul(dy!, rowsAsFloats(scope, dy!, q, scale)),
+          : g.matmul(dy!, rowsAsFloats(g, dy!, q, scale)),
       ],
     );
     return bias ? g.add(y!, scope.weight("bias", [outWidth])) : y!;

@@ -12,7 +12,7 @@ import {
   inputWeights,
   type Linear,
   int8Linear,
-  int8LinearFloatForward,
+  int8LinearIn,
   int8Mlp,
   joinGradients,
   joinHeads,
@@ -349,7 +349,7 @@ test("the gated layer: down(silu(gate x) ⊙ up x)", () => {
 
 test.each([false, true])("the gated layer in 8 bits is three 8-bit layers; down in float32: %s", (float) => {
   const layers: Linear = (scope, ...rest) =>
-    (float && scope.path === "mlp.down_proj" ? int8LinearFloatForward : int8Linear)(scope, ...rest);
+    (float && scope.path === "mlp.down_proj" ? int8LinearIn("float32", "int8") : int8Linear)(scope, ...rest);
   const [tokens, hidden, width] = [5, 6, 8];
   const feeds: Record<string, Wide> = {
     x: noise("x", [tokens, hidden]),
