@@ -15,7 +15,7 @@ import { prepareRun, trainConfigSchema } from "../src/project/index.ts";
 import { UserError, formatBytes, parseJson } from "../src/util/index.ts";
 import { loadAverage, processorName } from "./machine.ts";
 import { type SharedOptions, attuneSide, peerSide } from "./sides.ts";
-import { type SideOptions, startSide } from "./turns.ts";
+import { type SideOptions, leastOfRounds, startSide } from "./turns.ts";
 import { type Batches, type Row, prepareWorkload, rowOf } from "./workload.ts";
 
 interface Flags {
@@ -25,6 +25,7 @@ interface Flags {
   readonly batch: string;
   readonly maxLength: string;
   readonly steps: string;
+  readonly rounds: string;
   readonly microTokens: string;
   readonly base: string;
   readonly peerPython?: string;
@@ -45,6 +46,7 @@ export function foldCommand(): Command {
     .option("--batch <n>", "rows a step", "16")
     .option("--max-length <n>", "longest row in tokens", "1024")
     .option("--steps <n>", "most steps of each of the peer's loops; Attune trains the whole epoch", "6")
+    .option("--rounds <n>", "times each loop's steps are made; of each step the least time counts", "1")
     .option("--micro-tokens <n>", "most tokens Attune computes at once", "700")
     .option("--base <names>", "how Attune holds the frozen layers, comma-separated", "float32,int8")
     .option("--peer-python <path>", "a Python that has torch, transformers, peft and safetensors")
@@ -64,6 +66,7 @@ interface Loop {
 async function compareFolding(flags: Flags): Promise<void> {
   const threads = Number(flags.threads ?? availableParallelism());
   const batch = Number(flags.batch);
+  const rounds = Number(flags.rounds);
   const { folder: work } = await prepareWorkload({
     model: flags.model,
     dense: { rows: 1, tokens: 2 },
@@ -102,7 +105,7 @@ async function compareFolding(flags: Flags): Promise<void> {
     dropout: "0",
   };
   process.stdout.write(
-    `fold: ${replies} rows of ${tokens[0]} tokens, folded ${tokens[1]} (${(tokens[0] / tokens[1]).toFixed(2)} times fewer); batch ${batch}; ${processorName()}, ${threads} threads, load ${loadAverage()}\n`,
+    `fold: ${replies} rows of ${tokens[0]} tokens, folded ${tokens[1]} (${(tokens[0] / tokens[1]).toFixed(2)} times fewer); batch ${batch}${rounds === 1 ? "" : `, the least of ${rounds} rounds`}; ${processorName()}, ${threads} threads, load ${loadAverage()}\n`,
   );
   const loops: Loop[] = [];
   const show = (loop: Loop): void => {
@@ -115,7 +118,7 @@ async function compareFolding(flags: Flags): Promise<void> {
   for (const base of flags.base.split(",")) {
     const options = { base, microTokens: flags.microTokens };
     const side = attuneSide(shared, { ...options, batches: "fold-folded.json" });
-    const own = await timeSteps(side, folded.length);
+    const own = await timeSteps(side, folded.length, rounds);
     show({
       ...own,
       name: side.name,
@@ -131,7 +134,7 @@ async function compareFolding(flags: Flags): Promise<void> {
     ["expert", flags.peerType, { batches: "fold-grouped.json", micro: batch }],
   ] as const) {
     const side = peerSide(shared, peerPython, way, options);
-    const { seconds, tokens: read, peakBytes } = await timeSteps(side, steps);
+    const { seconds, tokens: read, peakBytes } = await timeSteps(side, steps, rounds);
     // Rows of other lengths: its rows a second follow from its tokens a second.
     const tokensPerSecond = read / seconds;
     show({
@@ -156,18 +159,28 @@ interface Timed {
   readonly peakBytes: number;
 }
 
-/** One warm step, then so many measured ones. */
-async function timeSteps(options: SideOptions, steps: number): Promise<Timed> {
+/** One warm step, then so many measured ones, round after round. */
+async function timeSteps(options: SideOptions, steps: number, rounds: number): Promise<Timed> {
   const side = await startSide(options);
   try {
     await side.ask({ do: "step", step: 0 });
-    let [seconds, tokens] = [0, 0];
-    for (let step = 0; step < steps; step++) {
-      const answer = await side.ask({ do: "step", step });
-      seconds += Number(answer["seconds"]);
-      tokens += Number(answer["tokens"]);
+    const timed: { readonly seconds: number; readonly tokens: number }[] = [];
+    for (let turn = 0; turn < rounds * steps; turn++) {
+      const { seconds, tokens } = await side.ask({ do: "step", step: turn % steps });
+      timed.push({ seconds: Number(seconds), tokens: Number(tokens) });
     }
-    return { seconds, tokens, steps, peakBytes: Number((await side.ask({ do: "peak" }))["peakBytes"]) };
+    const least = leastOfRounds(
+      timed.map(({ seconds }) => seconds),
+      steps,
+    );
+    const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
+    const tokens = sum(timed.slice(0, steps).map((step) => step.tokens));
+    return {
+      seconds: sum(least),
+      tokens,
+      steps,
+      peakBytes: Number((await side.ask({ do: "peak" }))["peakBytes"]),
+    };
   } finally {
     await side.close();
   }

@@ -6,7 +6,7 @@ import { UserError, formatBytes } from "../src/util/index.ts";
 import { loadAverage, median, processorName } from "./machine.ts";
 import { drawLosses } from "./loss-picture.ts";
 import { type SharedOptions, attuneSide, peerSide, peers } from "./sides.ts";
-import { type Side, type SideOptions, startSide } from "./turns.ts";
+import { type Side, type SideOptions, leastOfRounds, startSide } from "./turns.ts";
 import { type Workload, prepareWorkload } from "./workload.ts";
 
 interface Flags {
@@ -23,6 +23,7 @@ interface Flags {
   readonly dropout: string;
   readonly steps: string;
   readonly warmup: string;
+  readonly rounds: string;
   readonly rank: string;
   readonly alpha: string;
   readonly targets: string;
@@ -56,6 +57,7 @@ export function trainStepCommand(): Command {
     .option("--dropout <share>", "LoRA dropout", "0")
     .option("--steps <n>", "measured steps of each side", "10")
     .option("--warmup <n>", "steps before those", "2")
+    .option("--rounds <n>", "times the measured steps are made; of each step the least time counts", "1")
     .option("--rank <n>", "LoRA rank", "16")
     .option("--alpha <n>", "LoRA alpha", "32")
     .option("--targets <names>", "adapted layers", "q_proj,v_proj")
@@ -78,6 +80,8 @@ interface Measured {
   readonly tokensPerSecond: number;
   readonly medianStepSeconds: number;
   readonly meanStepSeconds: number;
+  /** Of every measured step, round after round. */
+  readonly stepSeconds: readonly number[];
   readonly peakBytes: number;
   readonly losses: readonly number[];
   readonly validationBefore?: number;
@@ -89,6 +93,7 @@ async function trainStep(flags: Flags): Promise<void> {
     flags.threads === undefined ? availableParallelism() : wholeNumber(flags.threads, "--threads");
   const steps = wholeNumber(flags.steps, "--steps");
   const warmup = wholeNumber(flags.warmup, "--warmup");
+  const rounds = wholeNumber(flags.rounds, "--rounds");
   const workload = await prepareWorkload({
     model: flags.model,
     dense: denseSize(flags.tokens),
@@ -113,7 +118,7 @@ async function trainStep(flags: Flags): Promise<void> {
   const started: (Side & { readonly ready: Record<string, unknown> })[] = [];
   try {
     for (const options of sidesOf(flags, workload.folder, threads)) started.push(await startSide(options));
-    const measured = await takeTurns(started, workload, { warmup, steps });
+    const measured = await takeTurns(started, workload, { warmup, steps, rounds });
     const ceiling = await started[0]!.ask({ do: "ceiling", from: warmup });
     report(flags, threads, measured, ceiling);
     if (flags.picture !== undefined) await drawLosses(flags.picture, titleOf(flags), measured);
@@ -143,23 +148,28 @@ function sidesOf(flags: Flags, folder: string, threads: number): SideOptions[] {
 async function takeTurns(
   sides: readonly (Side & { readonly ready: Record<string, unknown> })[],
   { batches }: Workload,
-  { warmup, steps }: { readonly warmup: number; readonly steps: number },
+  { warmup, steps, rounds }: { readonly warmup: number; readonly steps: number; readonly rounds: number },
 ): Promise<Measured[]> {
   const before = batches.validation.length === 0 ? [] : await inTurn(sides, { do: "validate" });
   const turns: Record<string, unknown>[][] = [];
-  for (let step = 0; step < warmup + steps; step++) turns.push(await inTurn(sides, { do: "step", step }));
+  for (let turn = 0; turn < warmup + rounds * steps; turn++) {
+    const step = turn < warmup ? turn : warmup + ((turn - warmup) % steps);
+    turns.push(await inTurn(sides, { do: "step", step }));
+  }
   const after = batches.validation.length === 0 ? [] : await inTurn(sides, { do: "validate" });
   const peaks = await inTurn(sides, { do: "peak" });
   return sides.map(({ name, ready }, index) => {
     const timed = turns.slice(warmup).map((turn) => turn[index]!);
-    const seconds = timed.map((turn) => Number(turn["seconds"]));
-    const tokens = timed.reduce((sum, turn) => sum + Number(turn["tokens"]), 0);
+    const stepSeconds = timed.map((turn) => Number(turn["seconds"]));
+    const seconds = leastOfRounds(stepSeconds, steps);
+    const tokens = timed.slice(0, steps).reduce((sum, turn) => sum + Number(turn["tokens"]), 0);
     return {
       name,
       version: String(ready["version"]),
       tokensPerSecond: tokens / seconds.reduce((a, b) => a + b, 0),
       medianStepSeconds: median(seconds),
       meanStepSeconds: seconds.reduce((a, b) => a + b, 0) / seconds.length,
+      stepSeconds,
       peakBytes: Number(peaks[index]!["peakBytes"]),
       losses: turns.map((turn) => Number(turn[index]!["loss"])),
       ...(before.length === 0
@@ -201,6 +211,7 @@ function report(
     batches: titleOf(flags),
     dropout: Number(flags.dropout),
     steps: Number(flags.steps),
+    rounds: Number(flags.rounds),
     ceilingGigaflops: rate / 1e9,
     stepGigaflop: all / 1e9,
     shareOfCeilingLinear: linear / stepSeconds / rate,
@@ -217,7 +228,7 @@ function report(
     return;
   }
   const lines = [
-    `train-step: ${result.batches}, dropout ${flags.dropout}, ${flags.steps} steps a side in turn; ${result.processor}, ${threads} threads, load ${result.loadAverage}`,
+    `train-step: ${result.batches}, dropout ${flags.dropout}, ${flags.steps} steps a side in turn${roundsNamed(flags)}; ${result.processor}, ${threads} threads, load ${result.loadAverage}`,
     ...result.sides.map(
       (side, index) =>
         `${side.name.padEnd(22)} ${side.tokensPerSecond.toFixed(0).padStart(6)} tokens/s  median step ${side.medianStepSeconds.toFixed(3)} s  peak ${formatBytes(side.peakBytes).padStart(8)}${
@@ -229,6 +240,10 @@ function report(
     `${attune!.name}: ${(all / 1e9).toFixed(0)} GFLOP a step in matrix products (${(linear / 1e9).toFixed(0)} linear), ceiling ${(rate / 1e9).toFixed(0)} GFLOP/s at ${String(ceiling["ceilingTokens"])} tokens: ${(100 * result.shareOfCeiling).toFixed(1)} % of it (linear alone ${(100 * result.shareOfCeilingLinear).toFixed(1)} %)`,
   ];
   process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+function roundsNamed({ rounds }: Flags): string {
+  return rounds === "1" ? "" : `, the least of ${rounds} rounds`;
 }
 
 function titleOf({ curve, data, tokens, batch, seed }: Flags): string {

@@ -95,3 +95,13 @@ export async function serveTurns(
   for await (const line of createInterface({ input: process.stdin }))
     say(await answer(JSON.parse(line) as Readonly<Record<string, unknown>>));
 }
+
+/**
+ * The least time of each of `steps` steps that were made round after round. Other programs and other tenants of a processor
+ * only ever add time, so of many rounds the least is nearest to what the step itself takes.
+ */
+export function leastOfRounds(seconds: readonly number[], steps: number): number[] {
+  return Array.from({ length: steps }, (_, step) =>
+    Math.min(...seconds.filter((_, turn) => turn % steps === step)),
+  );
+}
