@@ -8,6 +8,7 @@ import type { ResidentModel } from "../src/model/decoder/index.ts";
 import { loadFrozenModel } from "../src/model/decoder/index.ts";
 import {
   type PreparedRun,
+  backwardOf,
   calibrateBase,
   calibrationRows,
   loadBase,
@@ -46,7 +47,7 @@ function engineOf(model: ResidentModel, { plan }: PreparedRun): Promise<Training
     optimizer: adamWDefaults,
     ...plan.chunks,
     recompute: "none",
-    base: config.training.base === "int8" ? "int8" : "float32",
+    ...(config.training.base === "int8" ? { base: "int8", backward: backwardOf(config.training) } : {}),
   });
 }
 

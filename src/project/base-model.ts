@@ -16,7 +16,6 @@ import {
   inputLevels,
   loadFrozenModel,
   loadHalfModel,
-  int8Layers,
   loadInt8Model,
   loadLlmInt8Model,
   parameterCount,
@@ -85,11 +84,10 @@ export function baseForm(
   const backward = backwardOf(config.training);
   const held = (frozen: FrozenBase): number => frozenBytes(spec, store, frozen).weights;
   if (base === "int8") {
-    const frozen = backward === "int8" ? {} : { frozen: int8Layers(spec, backward) };
     // As rows in 8 bits are, and the vocabulary's table once more; the factors that smooth channels weigh nothing beside.
     const rows = held({ base: "llm-int8", backward: "float32", blockSize });
     const weightBytes = rows + spec.vocabulary * (spec.hiddenSize + 4);
-    return { model: { spec, ...frozen }, weightBytes };
+    return { model: { spec }, weightBytes };
   }
   const frozen: FrozenBase = { base, backward, blockSize };
   if (base === "llm-int8")
@@ -148,8 +146,7 @@ export async function loadBase(
     if (levels === undefined) throw new Error(`the base ${base} is not calibrated`);
     if (base === "llm-int8")
       return loadLlmInt8Model(runtime, spec, store, { backward, maxima: levels }, onWeight);
-    const model = await loadInt8Model(runtime, spec, store, levels, onWeight);
-    return backward === "int8" ? model : { ...model, frozen: int8Layers(spec, backward) };
+    return loadInt8Model(runtime, spec, store, levels, onWeight);
   }
   const frozen: FrozenBase = { base, backward, blockSize };
   return loadFrozenModel(runtime, spec, store, frozen, onWeight);

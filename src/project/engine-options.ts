@@ -1,5 +1,6 @@
 /** What the training engine is told, as a configuration has it; plans count with the same. */
 import { type EngineOptions, loraPlusFactors, matricesAlone } from "../train/index.ts";
+import { backwardOf } from "./base-model.ts";
 import { numericsOf } from "./numerics.ts";
 import type { TrainConfig } from "./schema.ts";
 import type { TrainedParts } from "./trained-parts.ts";
@@ -28,7 +29,7 @@ export function engineOptions(
       ? {}
       : { rateFactors: loraPlusFactors(layout.entries, layout.size, loraPlusRatio) }),
     ...(decay === "all" ? {} : { decayed: matricesAlone(layout.entries, layout.size) }),
-    base: training.base === "int8" ? "int8" : "float32",
+    ...(training.base === "int8" ? { base: "int8", backward: backwardOf(training) } : {}),
     numerics: numericsOf(config),
   };
 }

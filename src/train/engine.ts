@@ -14,7 +14,7 @@ import {
   flatBatch,
   queryChunksFor,
 } from "../model/decoder/index.ts";
-import type { ParameterLayout } from "../model/nn/index.ts";
+import type { ParameterLayout, Products } from "../model/nn/index.ts";
 import { byteProbability, dropoutMasks } from "./dropout.ts";
 import { embeddingNoise } from "./neftune.ts";
 import type { RunGraphs } from "./peak-memory.ts";
@@ -43,8 +43,10 @@ export interface EngineOptions {
   readonly rateFactors?: Float32Array;
   /** [N]: 1 where weight decay applies. Absent: everywhere. */
   readonly decayed?: Uint8Array;
-  /** How the frozen linear layers compute; the model must hold its weights accordingly. */
+  /** How the frozen linear layers are held. */
   readonly base?: "float32" | "int8";
+  /** Of an 8-bit base; in 8 bits when absent. */
+  readonly backward?: Products;
   /** Mixed precision and the form of kept activations; absent: float32 throughout. */
   readonly numerics?: Numerics;
 }

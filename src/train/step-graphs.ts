@@ -28,6 +28,7 @@ export type StepGraphOptions = Pick<
   | "recompute"
   | "neftune"
   | "base"
+  | "backward"
   | "numerics"
 >;
 
@@ -82,12 +83,21 @@ export function batchSizes(
 
 function shared(
   frozen: ModelForm["frozen"],
-  { layout, adapter, queryChunks, lossChunks, base = "float32", numerics = plainNumerics }: StepGraphOptions,
-): Pick<LossGraphOptions, "layout" | "adapter" | "base" | "frozen" | "queryChunks" | "lossChunks" | "mixed"> {
+  {
+    layout,
+    adapter,
+    queryChunks,
+    lossChunks,
+    base = "float32",
+    backward,
+    numerics = plainNumerics,
+  }: StepGraphOptions,
+): Omit<LossGraphOptions, "gradients" | "recompute"> {
   const { precision } = numerics;
   return {
     layout,
     base,
+    ...(backward === undefined ? {} : { backward }),
     ...(frozen === undefined ? {} : { frozen }),
     ...(adapter === undefined ? {} : { adapter }),
     queryChunks,

@@ -12,9 +12,11 @@ import {
   type Linear,
   type LoraOptions,
   type ParameterLayout,
+  type Products,
   type WeightSource,
   crossEntropy,
   inputWeights,
+  int8LinearIn,
   int8Logits,
   int8Mlp,
   joinGradients,
@@ -51,8 +53,10 @@ export interface LossGraphOptions {
   readonly layout: ParameterLayout;
   /** LoRA around the linear layers; absent where the layout holds plain weights. */
   readonly adapter?: AdapterOptions;
-  /** How the frozen linear layers compute; float32 when absent. */
+  /** How the frozen linear layers are held; float32 when absent. */
   readonly base?: "float32" | "int8";
+  /** Of an 8-bit base; in 8 bits when absent. */
+  readonly backward?: Products;
   /** The frozen linear layer of a model that brings its own; wins over `base`. */
   readonly frozen?: Linear;
   /** Whether LoRA's input passes through dropout, whose keep masks arrive as inputs `dropout:<path>`. */
@@ -129,7 +133,6 @@ export function lossGraph(spec: ModelSpec, options: LossGraphOptions): Graph {
     {
       chunks: options.lossChunks,
       tableTrainable,
-      // Whoever only measures wants no error that training could not see anyway.
       ...(options.base === "int8" && options.gradients && !tableTrainable
         ? { logits: int8Logits(root.at("lm_head"), spec.vocabulary) }
         : {}),
@@ -189,9 +192,10 @@ function adaptedLayers(
   spec: ModelSpec,
   options: LossGraphOptions,
 ): Pick<DecoderOptions, "linear" | "feedForward"> {
-  const { base, frozen, adapter } = options;
+  const { base, backward = "int8", frozen, adapter } = options;
   const layers = adaptedLinear(spec, options);
-  if (base !== "int8" || frozen !== undefined || spec.mlpBias) return { linear: layers };
+  const rounded = base === "int8" && backward === "int8" && options.gradients && frozen === undefined;
+  if (!rounded || spec.mlpBias) return { linear: layers };
   const adapts = adapter?.adapts ?? (() => false);
   const apart = mlp(layers);
   const together = int8Mlp(isEarlyDown(spec));
@@ -204,20 +208,18 @@ function adaptedLayers(
   };
 }
 
-function adaptedLinear(
-  spec: ModelSpec,
-  {
-    adapter,
-    base,
-    frozen = base === "int8" ? int8Layers(spec) : linear,
-    dropout = 0,
-    mixed,
-  }: LossGraphOptions,
-): Linear {
+function adaptedLinear(spec: ModelSpec, options: LossGraphOptions): Linear {
+  const { adapter, frozen = frozenLinear(spec, options), dropout = 0, mixed } = options;
   if (adapter === undefined) return frozen;
   const rows = adapter.dora === true ? ({ rows: "magnitude" } as const) : {};
   if (dropout > 0) return lora(frozen, { ...adapter, ...rows, merged: false, dropout: loraDropout(dropout) });
   return lora(frozen, { ...adapter, ...rows, merged: frozen === linear && mixed === undefined });
+}
+
+/** What only measures rounds nothing: its error would be the loss's, and no step is faster for it. */
+function frozenLinear(spec: ModelSpec, { base, backward, gradients }: LossGraphOptions): Linear {
+  if (base !== "int8") return linear;
+  return gradients ? int8Layers(spec, backward) : int8LinearIn("float32", "float32");
 }
 
 function loraDropout(probability: number): NonNullable<LoraOptions["dropout"]> {
