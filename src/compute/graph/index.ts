@@ -31,8 +31,16 @@ export {
   optimize,
   removeDeadCode,
   simplify,
+  viewRows,
 } from "./passes/index.ts";
-export type { AutocastOptions, Evaluate, HalfActivationsOptions, HalfType, Pass } from "./passes/index.ts";
+export type {
+  AutocastOptions,
+  Evaluate,
+  HalfActivationsOptions,
+  HalfType,
+  Pass,
+  RowView,
+} from "./passes/index.ts";
 export { printGraph, printNode } from "./print.ts";
 export { byteCounter, symbolSizes } from "./sizes.ts";
 export type { SymbolSizes } from "./sizes.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CancelledError, UserError } from "../../util/index.ts";
 import { GraphBuilder } from "../graph/index.ts";
-import { float32, zeros } from "../tensor/index.ts";
+import { float32, tensor, zeros } from "../tensor/index.ts";
 import { type Runtime, onnxRuntime } from "./index.ts";
 import { runtimeContract } from "./runtime.contract.ts";
 import { WorkerClient } from "./worker-client.ts";
@@ -127,6 +127,37 @@ describe("onnxruntime in its thread", () => {
     expect((error as Error).message).toMatch(
       /^onnxruntime cannot use tensorrt on this machine: .*\. Install the driver and libraries that it needs, or compute on the CPU\.$/,
     );
+  });
+
+  test("rows of an input are read where they lie, of any type, uploaded or not", async () => {
+    const builder = new GraphBuilder();
+    const floats = builder.input("floats", "float32", [4, 3]);
+    const bytes = builder.input("bytes", "int8", [5, 2]);
+    const halves = builder.input("halves", "float16", [3, 2]);
+    builder.output("floatsRead", builder.neg(builder.slice(floats, 0, 1, 3)));
+    builder.output("bytesRead", builder.cast(builder.slice(bytes, 0, 3), "float32"));
+    builder.output("halvesRead", builder.cast(builder.slice(halves, 0, 2, 3), "float32"));
+    await using program = await runtime.compile(builder.build());
+    expect(program.inputs).toEqual(["floats", "bytes", "halves"]);
+    // Neither begins where its buffer does.
+    const shifted = new Float32Array(14).map((_, i) => i).subarray(2);
+    const feeds = {
+      floats: float32([4, 3], shifted),
+      bytes: await runtime.upload(
+        tensor(
+          "int8",
+          [5, 2],
+          Int8Array.from({ length: 10 }, (_, i) => i - 5),
+        ),
+      ),
+      halves: await runtime.upload(tensor("float16", [3, 2], Uint16Array.of(0, 0, 0, 0, 0x3c00, 0xc000))),
+    };
+    const { outputs } = await program.run(feeds);
+    expect([...outputs["floatsRead"]!.data]).toEqual([-5, -6, -7, -8, -9, -10]);
+    expect([...outputs["bytesRead"]!.data]).toEqual([1, 2, 3, 4]);
+    expect([...outputs["halvesRead"]!.data]).toEqual([1, -2]);
+    await runtime.overwrite(feeds.bytes, tensor("int8", [5, 2], new Int8Array(10).fill(7)));
+    expect([...(await program.run(feeds)).outputs["bytesRead"]!.data]).toEqual([7, 7, 7, 7]);
   });
 
   test("a profile is written when the program is disposed", async () => {

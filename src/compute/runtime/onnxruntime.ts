@@ -10,6 +10,7 @@ import {
   makePortable,
   optimize,
   printNode,
+  viewRows,
 } from "../graph/index.ts";
 import { encodeModel, writeModel } from "../onnx/index.ts";
 import { type Tensor, float32 } from "../tensor/index.ts";
@@ -149,6 +150,9 @@ class OnnxRuntime implements Runtime {
     const name = options.name ?? "program";
     const passes = options.passes ?? this.#defaultPasses();
     const prepared = passes.reduce((rewritten, pass) => pass(rewritten), graph);
+    // Elsewhere a tensor may live where no part of it can be pointed at.
+    const { graph: fed, views } =
+      this.#provider === "cpu" ? viewRows(prepared) : { graph: prepared, views: [] };
     const settings: SessionSettings = {
       threads: this.threads,
       provider: this.#provider,
@@ -160,15 +164,15 @@ class OnnxRuntime implements Runtime {
     let folder: string | undefined;
     try {
       const encoding = options.externalFrom === undefined ? {} : { externalFrom: options.externalFrom };
-      const { model, external } = encodeModel(prepared, encoding);
+      const { model, external } = encodeModel(fed, encoding);
       if (external === undefined) {
-        await this.#client.call("compile", { program, model, settings }, { transfer: [model.buffer] });
+        await this.#client.call("compile", { program, model, views, settings }, { transfer: [model.buffer] });
       } else {
         // onnxruntime reads external data only beside a model that is a file.
         folder = await mkdtemp(join(tmpdir(), "attune-"));
         const path = join(folder, "model.onnx");
-        await writeModel(prepared, path, encoding);
-        await this.#client.call("compile", { program, model: path, settings });
+        await writeModel(fed, path, encoding);
+        await this.#client.call("compile", { program, model: path, views, settings });
       }
     } catch (error) {
       if (folder !== undefined) await rm(folder, { recursive: true, force: true });

@@ -1,4 +1,5 @@
 /** The messages between a runtime and the worker thread in which onnxruntime runs. */
+import type { RowView } from "../graph/index.ts";
 import type { DType, DTypeArrays } from "../tensor/index.ts";
 
 export interface WireTensor {
@@ -39,6 +40,8 @@ export interface Calls {
     readonly request: {
       readonly program: number;
       readonly model: Uint8Array<ArrayBuffer> | string;
+      /** What is fed beside the feeds of a run, out of them. */
+      readonly views: readonly RowView[];
       readonly settings: SessionSettings;
     };
     readonly reply: null;

@@ -1,6 +1,7 @@
 /** The thread in which onnxruntime runs: it owns the sessions and the device tensors, one call at a time. */
 import { type TransferListItem, parentPort } from "node:worker_threads";
 import type * as Onnx from "onnxruntime-node";
+import type { RowView } from "../graph/index.ts";
 import type { DType, DTypeArrays } from "../tensor/index.ts";
 import { copyPieces } from "./pieces.ts";
 import type {
@@ -18,7 +19,13 @@ if (parentPort === null) throw new Error("this file runs in a worker thread");
 const port = parentPort;
 
 let onnx: typeof Onnx;
-const sessions = new Map<number, { readonly session: Onnx.InferenceSession; readonly profiled: boolean }>();
+interface Session {
+  readonly session: Onnx.InferenceSession;
+  readonly views: readonly RowView[];
+  readonly profiled: boolean;
+}
+
+const sessions = new Map<number, Session>();
 const tensors = new Map<number, Onnx.Tensor>();
 const cancelled = new Set<number>();
 /** Calls are answered in order; a cancellation of this one or an earlier one comes too late. */
@@ -36,6 +43,14 @@ function rawData(tensor: Onnx.Tensor): DTypeArrays[DType] {
 
 function fromOnnx(tensor: Onnx.Tensor): WireTensor {
   return { dtype: tensor.type as DType, shape: tensor.dims, data: rawData(tensor) };
+}
+
+/** Rows of a tensor, in its own memory. */
+function rowsOf(tensor: Onnx.Tensor, from: number, to: number): Onnx.Tensor {
+  const { dtype, shape, data } = fromOnnx(tensor);
+  const [, ...row] = shape;
+  const width = row.reduce((size, dim) => size * dim, 1);
+  return toOnnx({ dtype, shape: [to - from, ...row], data: data.subarray(from * width, to * width) });
 }
 
 function known(id: number): Onnx.Tensor {
@@ -90,21 +105,22 @@ const handlers: Handlers = {
     for (const id of ids) tensors.delete(id);
     return null;
   },
-  compile: async ({ program, model, settings }) => {
+  compile: async ({ program, model, views, settings }) => {
     const options = sessionOptions(settings);
     const session =
       typeof model === "string"
         ? await onnx.InferenceSession.create(model, options)
         : await onnx.InferenceSession.create(model, options);
-    sessions.set(program, { session, profiled: settings.profile !== undefined });
+    sessions.set(program, { session, views, profiled: settings.profile !== undefined });
     return null;
   },
   run: async ({ program, feeds, fetch, keep, writes }, transfer) => {
-    const { session } = sessions.get(program)!;
+    const { session, views } = sessions.get(program)!;
     const inputs: Record<string, Onnx.Tensor> = {};
     for (const [name, feed] of Object.entries(feeds)) {
       inputs[name] = typeof feed === "number" ? known(feed) : toOnnx(feed);
     }
+    for (const { name, of, from, to } of views) inputs[name] = rowsOf(inputs[of]!, from, to);
     const wanted = new Set([...fetch, ...Object.keys(keep), ...writes.map(({ output }) => output)]);
     // onnxruntime wants to fetch something.
     if (wanted.size === 0) wanted.add(session.outputNames[0]!);

@@ -21,6 +21,8 @@ export { makePortable } from "./portable.ts";
 export { recomputeCheap } from "./recompute-cheap.ts";
 export type { Pass } from "./rewrite.ts";
 export { simplify } from "./simplify.ts";
+export { viewRows } from "./view-rows.ts";
+export type { RowView } from "./view-rows.ts";
 
 /** What came out of the pipeline, and whether constants were folded. */
 const optimized = new WeakMap<Graph, boolean>();
