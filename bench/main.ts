@@ -11,6 +11,7 @@ import { modesCommand } from "./modes.ts";
 import { planCommand } from "./plan.ts";
 import { sevenBCommand } from "./seven-b.ts";
 import { startCommand } from "./start.ts";
+import { stepSizesCommand } from "./step-sizes.ts";
 import { trainStepCommand } from "./train-step.ts";
 
 const program = new Command("bench")
@@ -26,6 +27,7 @@ const program = new Command("bench")
   .addCommand(planCommand())
   .addCommand(sevenBCommand())
   .addCommand(startCommand())
+  .addCommand(stepSizesCommand())
   .addCommand(evaluateBatchingCommand())
   .addCommand(detectorsCommand())
   .showHelpAfterError();

@@ -7,7 +7,7 @@ import { loadAverage, median, processorName } from "./machine.ts";
 import { drawLosses } from "./loss-picture.ts";
 import { type SharedOptions, attuneSide, peerSide, peers } from "./sides.ts";
 import { type Side, type SideOptions, leastOfRounds, startSide } from "./turns.ts";
-import { type Workload, prepareWorkload } from "./workload.ts";
+import { type Workload, denseSize, prepareWorkload } from "./workload.ts";
 
 interface Flags {
   readonly model: string;
@@ -96,7 +96,7 @@ async function trainStep(flags: Flags): Promise<void> {
   const rounds = wholeNumber(flags.rounds, "--rounds");
   const workload = await prepareWorkload({
     model: flags.model,
-    dense: denseSize(flags.tokens),
+    dense: denseSize(flags.tokens, "--tokens"),
     ...(flags.curve === undefined ? {} : { curve: flags.curve }),
     ...(flags.data === undefined
       ? {}
@@ -254,13 +254,4 @@ function titleOf({ curve, data, tokens, batch, seed }: Flags): string {
 function wholeNumber(text: string, option: string): number {
   if (/^\d+$/.test(text)) return Number(text);
   throw new UserError(`${option} is ${JSON.stringify(text)}; it must be a whole number`);
-}
-
-function denseSize(text: string): { rows: number; tokens: number } {
-  const match = /^(\d+)[x×](\d+)$/.exec(text);
-  if (match === null)
-    throw new UserError(`--tokens is ${JSON.stringify(text)}; it must be rows x tokens`, {
-      next: "For example --tokens 4x256.",
-    });
-  return { rows: Number(match[1]), tokens: Number(match[2]) };
 }

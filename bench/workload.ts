@@ -260,3 +260,13 @@ function rowsOf(ids: IntegerArray, labels: IntegerArray, mask: IntegerArray): Ro
 export async function readBatches(folder: string, name = "batches.json"): Promise<Batches> {
   return JSON.parse(await readFile(join(folder, name), "utf8")) as Batches;
 }
+
+/** The size of a dense batch as an option gives it: `4x256`. */
+export function denseSize(text: string, option: string): WorkloadOptions["dense"] {
+  const match = /^(\d+)[x×](\d+)$/.exec(text);
+  if (match === null)
+    throw new UserError(`${option} is ${JSON.stringify(text)}; it must be rows x tokens`, {
+      next: `For example ${option} 4x256.`,
+    });
+  return { rows: Number(match[1]), tokens: Number(match[2]) };
+}

@@ -1,0 +1,103 @@
+/** Tokens a second of steps of several sizes, in turn: a step of many micro-batches beside one of few. */
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { Command } from "commander";
+import { formatBytes, writeFileAtomic } from "../src/util/index.ts";
+import { loadAverage, processorName } from "./machine.ts";
+import { type SharedOptions, attuneSide } from "./sides.ts";
+import { type Side, leastOfRounds, startSide } from "./turns.ts";
+import { denseSize, prepareWorkload } from "./workload.ts";
+
+interface Flags {
+  readonly model: string;
+  readonly sizes: string;
+  readonly base: string;
+  readonly rounds: string;
+  readonly microTokens: string;
+  readonly threads?: string;
+}
+
+const repository = join(import.meta.dirname, "..");
+
+export function stepSizesCommand(): Command {
+  return new Command("step-sizes")
+    .description("tokens a second of steps of several sizes, in turn")
+    .requiredOption("--model <path>", "a model folder or .gguf file")
+    .option(
+      "--sizes <list>",
+      "rows x tokens of dense steps, comma-separated; the first is compared with",
+      "4x256,64x256",
+    )
+    .option("--base <names>", "how the frozen layers are held, comma-separated", "float32,int8")
+    .option("--rounds <n>", "steps of the largest size, after one to warm up; the least time counts", "3")
+    .option("--micro-tokens <n>", "most tokens computed at once", "700")
+    .option("--threads <n>", "threads; default: the processors at hand")
+    .action(compareSizes);
+}
+
+async function compareSizes(flags: Flags): Promise<void> {
+  const threads = flags.threads ?? String(availableParallelism());
+  process.stdout.write(
+    `step-sizes: ${flags.sizes}, the least of ${flags.rounds} rounds; ${processorName()}, ${threads} threads, load ${loadAverage()}\n`,
+  );
+  for (const base of flags.base.split(",")) await compareOf(base, flags, Number(threads));
+}
+
+interface Sized {
+  readonly size: string;
+  readonly tokens: number;
+  readonly side: Side;
+}
+
+async function compareOf(base: string, flags: Flags, threads: number): Promise<void> {
+  const sized: Sized[] = [];
+  try {
+    for (const size of flags.sizes.split(",")) sized.push(await startSized(size, base, flags, threads));
+    const most = Math.max(...sized.map(({ tokens }) => tokens));
+    const rates = sized.map((): number[] => []);
+    // Small steps as often as it takes to be timed as long as a large one.
+    for (let round = 0; round <= Number(flags.rounds); round++)
+      for (const [i, { side, tokens }] of sized.entries()) {
+        const seconds: number[] = [];
+        for (let step = 0; step < most / tokens; step++)
+          seconds.push(Number((await side.ask({ do: "step", step: 0 }))["seconds"]));
+        if (round > 0) rates[i]!.push(seconds.reduce((sum, s) => sum + s, 0) / seconds.length);
+      }
+    const perSecond = sized.map(({ tokens }, i) => tokens / leastOfRounds(rates[i]!, 1)[0]!);
+    for (const [i, { size, side }] of sized.entries()) {
+      const peak = Number((await side.ask({ do: "peak" }))["peakBytes"]);
+      process.stdout.write(
+        `${base.padEnd(8)} ${size.padStart(8)} ${perSecond[i]!.toFixed(0).padStart(6)} tokens/s  ${(perSecond[i]! / perSecond[0]!).toFixed(3)} × the first  peak ${formatBytes(peak)}\n`,
+      );
+    }
+  } finally {
+    for (const { side } of sized) await side.close();
+  }
+}
+
+async function startSized(size: string, base: string, flags: Flags, threads: number): Promise<Sized> {
+  const dense = denseSize(size, "--sizes");
+  const { folder, batches } = await prepareWorkload({
+    model: flags.model,
+    dense,
+    seed: 0,
+    text: join(repository, "assets/quickstart/train.jsonl"),
+    batches: 1,
+    validation: false,
+    rank: 16,
+    targets: ["q_proj", "v_proj"],
+    cache: join(repository, ".cache", "bench"),
+  });
+  const file = `batches-${size}.json`;
+  await writeFileAtomic(join(folder, file), JSON.stringify(batches));
+  const shared: SharedOptions = {
+    work: folder,
+    threads,
+    rank: "16",
+    alpha: "32",
+    targets: "q_proj,v_proj",
+    dropout: "0",
+  };
+  const side = await startSide(attuneSide(shared, { base, microTokens: flags.microTokens, batches: file }));
+  return { size, tokens: dense.rows * dense.tokens, side };
+}
