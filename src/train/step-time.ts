@@ -1,5 +1,12 @@
 /** How long a step will take: work counted from the run's graphs, at speeds that a calibration found. */
-import { type ProductKind, type SymbolSizes, type Work, workCounter } from "../compute/graph/index.ts";
+import {
+  type Graph,
+  type ProductKind,
+  type SymbolSizes,
+  type Work,
+  viewRows,
+  workCounter,
+} from "../compute/graph/index.ts";
 import type { RunGraphs } from "./peak-memory.ts";
 
 /** Speeds of a machine, each measured on a node by itself. */
@@ -64,12 +71,13 @@ export interface GraphCounters {
 }
 
 export function graphCounters({ step, measuring, update }: RunGraphs): GraphCounters {
+  const counterOf = (graph: Graph): GraphCounters["step"] => workCounter(viewRows(graph).graph);
   let counter: GraphCounters["measuring"] | undefined;
   return {
-    step: workCounter(step),
-    measuring: (sizes) => (counter ??= workCounter(measuring()))(sizes),
+    step: counterOf(step),
+    measuring: (sizes) => (counter ??= counterOf(measuring()))(sizes),
     // Every size is known when it is built.
-    update: workCounter(update)(new Map()),
+    update: counterOf(update)(new Map()),
   };
 }
 

@@ -41,6 +41,16 @@ describe("the buffers of a run", () => {
     expect(liveBytes(bufferEvents(g.build(), sizes))).toBe(5 * quarter);
   });
 
+  it("counts rows of an input as nothing, and the barriers before them", () => {
+    const g = new GraphBuilder();
+    const x = g.input("x", "float32", ["T", 256]);
+    const table = g.input("table", "float32", [4096, 256]);
+    const rows = g.slice(g.barrier(table, x), 0, 1024, 2048);
+    g.output("y", g.sum(g.matmul(x, rows, { transB: true }), [0, 1]));
+    const scores = 256 * 1024 * 4;
+    expect(liveBytes(bufferEvents(g.build(), sizes))).toBe(scores + 4);
+  });
+
   it("counts views as nothing, outputs as held to the end, a choice with both of its halves", () => {
     const g = new GraphBuilder();
     const x = g.input("x", "float32", ["T", 256]);

@@ -1,5 +1,13 @@
 /** Which buffers onnxruntime takes and gives back in a run of a graph, from the graph and its sizes alone. */
-import { type Graph, type Node, type Op, type SymbolSizes, type Value, byteCounter } from "../graph/index.ts";
+import {
+  type Graph,
+  type Node,
+  type Op,
+  type SymbolSizes,
+  type Value,
+  byteCounter,
+  viewRows,
+} from "../graph/index.ts";
 import { dtypes } from "../tensor/index.ts";
 
 /**
@@ -80,7 +88,7 @@ interface Step {
  * else's; outputs are never given back. Source: PlannerImpl of onnxruntime's allocation planner.
  */
 export function bufferEvents(graph: Graph, sizes: SymbolSizes): readonly BufferEvent[] {
-  const { buffers, steps, kept } = plan(graph, byteCounter(sizes));
+  const { buffers, steps, kept } = plan(viewRows(graph).graph, byteCounter(sizes));
   const last = new Map<number, number>();
   steps.forEach(({ touched }, index) => touched.forEach((buffer) => last.set(buffer, index)));
   const events: BufferEvent[] = [];
