@@ -30,10 +30,9 @@ export function viewRows(graph: Graph): { readonly graph: Graph; readonly views:
     if (input !== undefined && node.op === "Barrier") inputOf.set(result, input);
     if (input !== undefined && isRows(node) && !outputs.has(result)) {
       const rows = input.shape[0] as number;
-      const [from, to] = [0, rows].map((otherwise, i) => {
-        const at = (i === 0 ? node.attributes.start : node.attributes.end) ?? otherwise;
-        return Math.min(rows, Math.max(0, at < 0 ? at + rows : at));
-      }) as [number, number];
+      const place = (at: number): number => Math.min(rows, Math.max(0, at < 0 ? at + rows : at));
+      const { start, end = rows } = node.attributes;
+      const [from, to] = [place(start), place(end)];
       const name = `${input.name}[${from}:${to}]`;
       const value = views.get(name)?.value ?? { name, dtype: input.dtype, shape: result.shape };
       views.set(name, { name, of: input.name, from, to, value });
