@@ -4,7 +4,7 @@ import { type Tensor, float32 } from "../../tensor/index.ts";
 import { printGraph, viewRows } from "../index.ts";
 import { build } from "./passes.testing.ts";
 
-test("rows become inputs, each once, whatever barriers stand before them", () => {
+test("rows become inputs, each once, and barriers before them stay", () => {
   const graph = build((g) => {
     const table = g.input("table", "float32", [6, 2]);
     const token = g.input("token", "float32", ["T"]);
@@ -18,7 +18,9 @@ test("rows become inputs, each once, whatever barriers stand before them", () =>
     input token: float32[T]
     input table[1:3]: float32[2, 2]
     input table[3:6]: float32[3, 2]
-    Add_4: float32[2, 2] = Add(table[1:3], table[1:3])
+    Exp_1: float32[T] = Exp(token)
+    Slice_3: float32[2, 2] = Barrier(table[1:3], Exp_1)
+    Add_4: float32[2, 2] = Add(table[1:3], Slice_3)
     ReduceSum_6: float32[2] = ReduceSum(table[3:6], axes=[0], keepdims=0)
     Neg_7: float32[6, 2] = Neg(table)
     output y = Add_4

@@ -12,23 +12,28 @@ export interface RowView {
 }
 
 /**
- * `graph` with an input of its own for each slice of the first axis of an input whose shape is in numbers. Barriers between the two
- * go: they put off a copy that is no longer made.
+ * `graph` with an input of its own for each slice of the first axis of an input whose shape is in numbers. A barrier between the two
+ * stands behind it then: what it puts off is still put off, and with it what else that reads.
  */
 export function viewRows(graph: Graph): { readonly graph: Graph; readonly views: readonly RowView[] } {
   const outputs = new Set(graph.outputs.values());
-  const inputOf = new Map<Value, Value>(
-    graph.inputs.filter(({ shape }) => shape.every(Number.isInteger)).map((input) => [input, input]),
+  const whole = new Map<Value, Waiting>(
+    graph.inputs
+      .filter(({ shape }) => shape.every(Number.isInteger))
+      .map((input) => [input, { input, tokens: [] }]),
   );
   const views = new Map<string, RowView & { readonly value: Value }>();
   const replaced = new Map<Value, Value>();
   const nodes: Node[] = [];
   for (const node of graph.nodes) {
-    const [source] = node.inputs;
-    const input = source === undefined ? undefined : inputOf.get(source);
+    const inputs = node.inputs.map((value) => (value && replaced.get(value)) ?? value);
+    const [source, ...others] = inputs;
+    const waiting = source === undefined ? undefined : whole.get(source);
     const [result] = node.outputs as readonly [Value];
-    if (input !== undefined && node.op === "Barrier") inputOf.set(result, input);
-    if (input !== undefined && isRows(node) && !outputs.has(result)) {
+    if (waiting !== undefined && node.op === "Barrier")
+      whole.set(result, { input: waiting.input, tokens: [...waiting.tokens, ...(others as Value[])] });
+    if (waiting !== undefined && isRows(node) && !outputs.has(result)) {
+      const { input, tokens } = waiting;
       const rows = input.shape[0] as number;
       const place = (at: number): number => Math.min(rows, Math.max(0, at < 0 ? at + rows : at));
       const { start, end = rows } = node.attributes;
@@ -36,9 +41,10 @@ export function viewRows(graph: Graph): { readonly graph: Graph; readonly views:
       const name = `${input.name}[${from}:${to}]`;
       const value = views.get(name)?.value ?? { name, dtype: input.dtype, shape: result.shape };
       views.set(name, { name, of: input.name, from, to, value });
-      replaced.set(result, value);
+      if (tokens.length === 0) replaced.set(result, value);
+      else nodes.push({ op: "Barrier", inputs: [value, ...tokens], outputs: [result], attributes: {} });
     } else {
-      nodes.push({ ...node, inputs: node.inputs.map((value) => (value && replaced.get(value)) ?? value) });
+      nodes.push({ ...node, inputs });
     }
   }
   if (views.size === 0) return { graph, views: [] };
@@ -49,6 +55,12 @@ export function viewRows(graph: Graph): { readonly graph: Graph; readonly views:
     ),
     views: added.map(({ name, of, from, to }) => ({ name, of, from, to })),
   };
+}
+
+/** An input, and what must exist before its reader may read it. */
+interface Waiting {
+  readonly input: Value;
+  readonly tokens: readonly Value[];
 }
 
 function isRows(node: Node): node is Node<"Slice"> {
