@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Graph, viewRows } from "../compute/graph/index.ts";
 import { type Runtime, onnxRuntime } from "../compute/runtime/index.ts";
 import type { Calibration } from "../train/index.ts";
 import { calibrationKey, keepCalibration } from "./calibration-cache.ts";
@@ -42,6 +43,11 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
+/** As a run compiles the graph. */
+function nodesOf(graph: Graph): number {
+  return viewRows(graph).graph.nodes.length;
+}
+
 describe("speeds that are given", () => {
   /** A second a node, and nothing else counts. */
   const nodesAlone: Calibration = {
@@ -65,10 +71,10 @@ describe("speeds that are given", () => {
     const graphs = plan.memory.graphs(plan.choice.settings);
     const batches = Array.from({ length: 7 }, (_, step) => plan.training.batch(step));
     const passes = batches.reduce((sum, { microBatches }) => sum + microBatches.length, 0);
-    const step = (passes / 7) * graphs.step.nodes.length + graphs.update.nodes.length;
+    const step = (passes / 7) * nodesOf(graphs.step) + nodesOf(graphs.update);
     expect(time.stepSeconds).toBeCloseTo(step);
     const validation = plan.validation.flatMap(({ microBatches }) => microBatches);
-    const evaluation = validation.length * graphs.measuring().nodes.length;
+    const evaluation = validation.length * nodesOf(graphs.measuring());
     expect(time.evaluationSeconds).toBeCloseTo(evaluation);
     // Before the first step, after 3 and 6, and after the last.
     expect(time.totalSeconds).toBeCloseTo(7 * step + 4 * evaluation);
