@@ -14,7 +14,7 @@ import { adaptedLayers, loraParameters } from "../src/train/index.ts";
 import { prepareRun, trainConfigSchema } from "../src/project/index.ts";
 import { UserError, formatBytes, parseJson } from "../src/util/index.ts";
 import { loadAverage, processorName } from "./machine.ts";
-import { type SharedOptions, attuneSide, peerSide } from "./sides.ts";
+import { type SharedOptions, attuneSide, peerSide, plainLora } from "./sides.ts";
 import { type SideOptions, leastOfRounds, startSide } from "./turns.ts";
 import { type Batches, type Row, prepareWorkload, rowOf } from "./workload.ts";
 
@@ -96,14 +96,7 @@ async function compareFolding(flags: Flags): Promise<void> {
     batches.flat().reduce((sum, row) => sum + of(row), 0);
   const tokens = [count(rows, ({ ids }) => ids.length), count(folded, ({ ids }) => ids.length)] as const;
   const replies = rows.flat().length;
-  const shared: SharedOptions = {
-    work,
-    threads,
-    rank: "16",
-    alpha: "32",
-    targets: "q_proj,v_proj",
-    dropout: "0",
-  };
+  const shared: SharedOptions = { work, threads, ...plainLora };
   process.stdout.write(
     `fold: ${replies} rows of ${tokens[0]} tokens, folded ${tokens[1]} (${(tokens[0] / tokens[1]).toFixed(2)} times fewer); batch ${batch}${rounds === 1 ? "" : `, the least of ${rounds} rounds`}; ${processorName()}, ${threads} threads, load ${loadAverage()}\n`,
   );

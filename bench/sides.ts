@@ -33,6 +33,9 @@ export interface SharedOptions {
   readonly dropout: string;
 }
 
+/** Attune's default adapter, without dropout: for benchmarks that do not vary it. */
+export const plainLora = { rank: "16", alpha: "32", targets: "q_proj,v_proj", dropout: "0" } as const;
+
 const settingsOf = ({ threads, rank, alpha, targets, dropout }: SharedOptions): Record<string, string> => ({
   threads: String(threads),
   rank,

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Command } from "commander";
 import { formatBytes, writeFileAtomic } from "../src/util/index.ts";
 import { loadAverage, processorName } from "./machine.ts";
-import { type SharedOptions, attuneSide } from "./sides.ts";
+import { attuneSide, plainLora } from "./sides.ts";
 import { type Side, leastOfRounds, startSide } from "./turns.ts";
 import { denseSize, prepareWorkload } from "./workload.ts";
 
@@ -90,14 +90,7 @@ async function startSized(size: string, base: string, flags: Flags, threads: num
   });
   const file = `batches-${size}.json`;
   await writeFileAtomic(join(folder, file), JSON.stringify(batches));
-  const shared: SharedOptions = {
-    work: folder,
-    threads,
-    rank: "16",
-    alpha: "32",
-    targets: "q_proj,v_proj",
-    dropout: "0",
-  };
+  const shared = { work: folder, threads, ...plainLora };
   const side = await startSide(attuneSide(shared, { base, microTokens: flags.microTokens, batches: file }));
   return { size, tokens: dense.rows * dense.tokens, side };
 }
