@@ -16,8 +16,8 @@ type Quantised =
   | "DynamicQuantizeMatMul";
 
 /**
- * y = scale · x · inv with inv = 1/rms(x). With t = ct · scale:
- * dx = inv · t − x · inv³ · mean(t · x), dscale = Σ rows ct · x · inv.
+ * y = scale · x · inv with inv = 1/rms(x). With t = ct · scale · inv, whose factors a product behind it may carry:
+ * dx = t − x · inv² · mean(t · x), dscale = Σ rows ct · x · inv.
  */
 function rmsNormGradient(
   g: GraphBuilder,
@@ -27,10 +27,9 @@ function rmsNormGradient(
   inverse: Value,
   needScale: boolean,
 ): { dx: Value; dScale: Value | undefined } {
-  const t = g.mul(ct, scale);
+  const t = g.mul(g.mul(ct, scale), inverse);
   const correlation = g.mean(g.mul(t, x), [-1], true);
-  const bend = g.mul(g.mul(inverse, g.mul(inverse, inverse)), correlation);
-  const dx = g.sub(g.mul(t, inverse), g.mul(x, bend));
+  const dx = g.sub(t, g.mul(x, g.mul(g.mul(inverse, inverse), correlation)));
   const rows = x.shape.slice(0, -1).map((_, axis) => axis);
   const dScale = needScale ? g.sum(g.mul(ct, g.mul(x, inverse)), rows) : undefined;
   return { dx, dScale };

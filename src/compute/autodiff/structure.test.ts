@@ -299,15 +299,14 @@ describe("printed gradient graphs", () => {
       Mul_7: float32[T, 4] = Mul(Expand_6, SimplifiedLayerNormalization_0)
       Add_9: float32[T, 4] = Add(Mul_7, Mul_7)
       Mul_10: float32[T, 4] = Mul(Add_9, scale)
-      Mul_11: float32[T, 4] = Mul(Mul_10, x)
-      ReduceMean_12: float32[T, 1] = ReduceMean(Mul_11, axes=[-1], keepdims=1)
-      Mul_13: float32[T, 1] = Mul(SimplifiedLayerNormalization_1, SimplifiedLayerNormalization_1)
-      Mul_14: float32[T, 1] = Mul(SimplifiedLayerNormalization_1, Mul_13)
-      Mul_15: float32[T, 1] = Mul(Mul_14, ReduceMean_12)
-      Mul_16: float32[T, 4] = Mul(Mul_10, SimplifiedLayerNormalization_1)
-      Mul_17: float32[T, 4] = Mul(x, Mul_15)
-      Sub_18: float32[T, 4] = Sub(Mul_16, Mul_17)
-      output d_x = Sub_18
+      Mul_11: float32[T, 4] = Mul(Mul_10, SimplifiedLayerNormalization_1)
+      Mul_12: float32[T, 4] = Mul(Mul_11, x)
+      ReduceMean_13: float32[T, 1] = ReduceMean(Mul_12, axes=[-1], keepdims=1)
+      Mul_14: float32[T, 1] = Mul(SimplifiedLayerNormalization_1, SimplifiedLayerNormalization_1)
+      Mul_15: float32[T, 1] = Mul(Mul_14, ReduceMean_13)
+      Mul_16: float32[T, 4] = Mul(x, Mul_15)
+      Sub_17: float32[T, 4] = Sub(Mul_11, Mul_16)
+      output d_x = Sub_17
       "
     `);
   });

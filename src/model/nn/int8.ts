@@ -119,12 +119,15 @@ export function int8Logits(scope: Scope, rows: number): (h: Value) => BlockLogit
   };
 }
 
-/** x [T, I] → codes [T, I] uint8 around 128 and the step of each token [T, 1]: x ≈ (codes − 128) · step. */
+/**
+ * x [T, I] → codes [T, I] uint8 around 128 and the step of each token [T, 1]: x ≈ (codes − 128) · step. Zeros have the step 0:
+ * what 0 / 0 is rounded to, its multiple is 0.
+ */
 export function quantiseByToken(g: GraphBuilder, x: Value): readonly [Value, Value] {
   const tokens = x.shape[0]!;
   // Two extremes cost less than a pass that forms magnitudes.
   const most = g.max(g.reduceMax(x, [-1], true), g.neg(g.reduceMin(x, [-1], true)));
-  const step = g.max(g.mul(most, 1 / 127), 1e-12);
+  const step = g.mul(most, 1 / 127);
   const middle = g.expand(g.constant(tensor("uint8", [1], Uint8Array.of(128))), [tokens]);
   return [g.op("QuantizeLinear", [x, g.reshape(step, [tokens]), middle], { axis: 0 }), step];
 }

@@ -15,27 +15,37 @@ export function mlp(linear: Linear): FeedForward {
   };
 }
 
-/** silu(a) ⊙ b. Its gradient forms silu(a) again: one pass more, and of three [T, F] matrices a layer two are kept. */
+/** silu(a) ⊙ b. Of three [T, F] matrices a layer two are kept. */
 function gated(g: GraphBuilder, a: Value, b: Value): Value {
+  let factors: GatedProduct;
   const [product] = g.custom(
     [a, b],
-    () => [g.mul(g.silu(a), b)],
-    ([ct]) => {
-      const { silu, da } = siluGradient(g, a, g.mul(ct!, b));
-      return [da, g.mul(ct!, silu)];
+    () => {
+      factors = gatedProduct(g, a, b);
+      return [factors.product];
     },
+    ([ct]) => [g.mul(ct!, factors.slope), g.mul(ct!, factors.silu)],
   );
   return product!;
 }
 
-/** silu(a), and ct ⊙ silu'(a). With s = sigmoid(a): silu = a s, silu' = s (1 + a − silu). */
-export function siluGradient(
-  g: GraphBuilder,
-  a: Value,
-  ct: Value,
-): { readonly silu: Value; readonly da: Value } {
+/** p = silu(a) ⊙ b and its derivatives by b and a. */
+export interface GatedProduct {
+  readonly product: Value;
+  /** ∂p/∂b = silu(a) */
+  readonly silu: Value;
+  /** ∂p/∂a = b silu'(a) */
+  readonly slope: Value;
+}
+
+/**
+ * With s = sigmoid(a), silu' = s + silu (1 − s) and so b silu' = p + s (b − p): three passes. The derivatives stand where a and b
+ * stood, so the product waits for them: in the backward pass a and b would have to be kept for them.
+ */
+export function gatedProduct(g: GraphBuilder, a: Value, b: Value): GatedProduct {
   const s = g.sigmoid(a);
   const silu = g.mul(a, s);
-  const scaled = g.mul(ct, s);
-  return { silu, da: g.add(scaled, g.mul(scaled, g.sub(a, silu))) };
+  const product = g.mul(silu, b);
+  const slope = g.add(product, g.mul(s, g.sub(b, product)));
+  return { product: g.barrier(product, slope), silu, slope };
 }

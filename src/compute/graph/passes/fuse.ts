@@ -3,12 +3,13 @@ import { isFloat } from "../../tensor/index.ts";
 import { sameShape } from "../dims.ts";
 import type { Graph, Node, OpAttributes, Value } from "../graph.ts";
 import { type Tools, rewrite, uniformValue } from "./rewrite.ts";
+import { spreadFactor } from "./spread-factor.ts";
 
 type Product = OpAttributes["FusedMatMul"];
 
 /**
- * Transposes and factors around a product move into FusedMatMul, a vector behind a norm into its weight; x · sigmoid(x)
- * becomes QuickGelu.
+ * Transposes and factors around a product move into FusedMatMul, a vector behind a norm into its weight, one behind a
+ * sum of products into their operands; x · sigmoid(x) becomes QuickGelu.
  */
 export function fuse(graph: Graph): Graph {
   return rewrite(graph, (node, tools) => {
@@ -16,7 +17,8 @@ export function fuse(graph: Graph): Graph {
       fuseProduct(node, tools) ??
       fuseScale(node, tools) ??
       fuseSilu(node, tools) ??
-      fuseNormWeight(node, tools);
+      fuseNormWeight(node, tools) ??
+      spreadFactor(node, tools);
     return value === undefined ? undefined : [value];
   });
 }

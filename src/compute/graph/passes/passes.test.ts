@@ -34,6 +34,24 @@ describe("removeDeadCode", () => {
       output y = Neg_3"
     `);
   });
+
+  test("drops tokens that only barriers wait for, and barriers that wait for nothing", () => {
+    const graph = build((g) => {
+      const x = g.input("x", "float32", ["T"]);
+      const needed = g.exp(x);
+      const one = g.barrier(g.neg(x), g.log(x));
+      return { y: g.add(one, one), z: g.barrier(needed, g.sqrt(x), needed, x) };
+    });
+    expect(printGraph(sameResults(graph, removeDeadCode))).toMatchInlineSnapshot(`
+      "input x: float32[T]
+      Exp_0: float32[T] = Exp(x)
+      Neg_1: float32[T] = Neg(x)
+      Add_4: float32[T] = Add(Neg_1, Neg_1)
+      Barrier_r0: float32[T] = Barrier(Exp_0, Exp_0, x)
+      output y = Add_4
+      output z = Barrier_r0"
+    `);
+  });
 });
 
 describe("mergeCommonSubexpressions", () => {

@@ -11,7 +11,7 @@ export type Pass = (graph: Graph) => Graph;
 export interface Tools {
   /** The node that computes `value`, as rewritten so far. */
   producer(value: Value | undefined): Node | undefined;
-  /** How many times `value`, or what it stands for, is read; an output counts as one. Never too few. */
+  /** How many times `value`, or what it stands for, is read; an output counts as one. Too many where a reader is dead. */
   uses(value: Value): number;
   constant(value: Value | undefined): Tensor | undefined;
   /** Adds a node before the present one and returns its first result. */
@@ -40,6 +40,9 @@ export function rewrite(graph: Graph, rule: Rule): Graph {
     names.add(name);
     return name;
   };
+  const count = (value: Value | undefined, by: number): void => {
+    if (value !== undefined) counts.set(value, (counts.get(value) ?? 0) + by);
+  };
   const append = (node: Node): void => {
     nodes.push(node);
     for (const output of node.outputs) producers.set(output, node);
@@ -53,6 +56,7 @@ export function rewrite(graph: Graph, rule: Rule): Graph {
         .infer(inputs, attributes)
         .map(({ dtype, shape }) => ({ name: fresh(op), dtype, shape: shape.map(canonical) }));
       append({ op, inputs, outputs, attributes } as unknown as Node);
+      for (const input of inputs) count(input, 1);
       return outputs[0]!;
     },
     addConstant: (content) => {
@@ -69,8 +73,12 @@ export function rewrite(graph: Graph, rule: Rule): Graph {
     const values = rule(present, tools);
     if (values === undefined) append(present);
     else {
-      for (const [i, output] of node.outputs.entries())
-        replaced.set(output, fitting(node, output, values[i]));
+      for (const [i, output] of node.outputs.entries()) {
+        const value = fitting(node, output, values[i]);
+        replaced.set(output, value);
+        count(value, tools.uses(output));
+      }
+      for (const input of present.inputs) count(input, -1);
     }
   }
   const outputs = new Map([...graph.outputs].map(([name, value]) => [name, current(value)!]));

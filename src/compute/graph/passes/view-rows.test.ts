@@ -9,8 +9,9 @@ test("rows become inputs, each once, and barriers before them stay", () => {
     const table = g.input("table", "float32", [6, 2]);
     const token = g.input("token", "float32", ["T"]);
     const early = g.slice(table, 0, 1, 3);
-    const late = g.slice(g.barrier(table, g.exp(token)), -2, -5, 3);
-    return { y: g.add(early, late), z: g.sum(g.slice(table, 0, 3), [0]), all: g.neg(table) };
+    const waited = g.exp(token);
+    const late = g.slice(g.barrier(table, waited), -2, -5, 3);
+    return { y: g.add(early, late), z: g.sum(g.slice(table, 0, 3), [0]), all: g.neg(table), waited };
   });
   const { graph: fed, views } = viewRows(graph);
   expect(printGraph(fed)).toMatchInlineSnapshot(`
@@ -25,7 +26,8 @@ test("rows become inputs, each once, and barriers before them stay", () => {
     Neg_7: float32[6, 2] = Neg(table)
     output y = Add_4
     output z = ReduceSum_6
-    output all = Neg_7"
+    output all = Neg_7
+    output waited = Exp_1"
   `);
   expect(views).toEqual([
     { name: "table[1:3]", of: "table", from: 1, to: 3 },

@@ -56,9 +56,10 @@ const each = (values: Wide | undefined) => {
 
 const range = { uint8: [0, 255], int8: [-128, 127] } as const;
 
+/** What is not a number becomes the lowest. */
 function saturate(dtype: "uint8" | "int8", value: number): number {
   const [low, high] = range[dtype];
-  return Math.min(high, Math.max(low, value));
+  return value > low ? Math.min(high, value) : low;
 }
 
 /** float → uint8 over the tensor's whole range, 0 included: ONNX's DynamicQuantizeLinear. */
