@@ -9,6 +9,7 @@ import { parameterLayout } from "../src/model/nn/index.ts";
 import { adaptedLayers, loraParameters, trainingEngine } from "../src/train/index.ts";
 import { UserError } from "../src/util/index.ts";
 import { openCurve } from "../test/fixtures/curve.ts";
+import { wholeNumber } from "./flags.ts";
 
 interface Flags {
   readonly model: string;
@@ -40,10 +41,10 @@ async function trainCurve(flags: Flags): Promise<void> {
   const curve = await openCurve(flags.curve);
   if ("reason" in curve) throw new UserError(curve.reason, { next: "Give another --curve." });
   const { recorded } = curve;
-  const steps = Math.min(Number(flags.steps), recorded.loss.length);
+  const steps = Math.min(wholeNumber(flags.steps, "--steps"), recorded.loss.length);
   const chat = await openChatModel(flags.model);
   await using runtime = await onnxRuntime(
-    flags.threads === undefined ? {} : { threads: Number(flags.threads) },
+    flags.threads === undefined ? {} : { threads: wholeNumber(flags.threads, "--threads") },
   );
   const model = await loadResidentModel(runtime, chat.spec, chat.store);
   const layers = adaptedLayers(chat.spec, ["q_proj", "v_proj"]);
@@ -59,8 +60,9 @@ async function trainCurve(flags: Flags): Promise<void> {
     lossChunks: 2,
     recompute: "none",
   });
-  const held = Array.from({ length: Number(flags.validationBatches) }, (_, i) =>
-    curve.rows(`val${String(i).padStart(2, "0")}`),
+  const held = Array.from(
+    { length: wholeNumber(flags.validationBatches, "--validation-batches", 0) },
+    (_, i) => curve.rows(`val${String(i).padStart(2, "0")}`),
   ).flat();
   const validate = async (): Promise<string> => {
     let sum = 0;

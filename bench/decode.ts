@@ -7,6 +7,7 @@ import { promisify } from "node:util";
 import { Command } from "commander";
 import { openChatModel } from "../src/model/index.ts";
 import { UserError, errorMessage, formatBytes, readJsonLines, writeFileAtomic } from "../src/util/index.ts";
+import { wholeNumber } from "./flags.ts";
 import { loadAverage, median, processorName } from "./machine.ts";
 import { type Answer, type Side, type SideOptions, startSide } from "./turns.ts";
 
@@ -51,24 +52,26 @@ type Started = Side & { readonly ready: Answer };
 
 async function decode(flags: Flags): Promise<void> {
   const threads = flags.threads ?? String(availableParallelism());
-  const sequences = Number(flags.sequences);
+  const sequences = wholeNumber(flags.sequences, "--sequences");
   const prompts = join(cache, "decode-prompts.json");
   await writeFileAtomic(
     prompts,
-    JSON.stringify(await promptsFrom(flags.model, flags.text, Number(flags.prompt), sequences)),
+    JSON.stringify(
+      await promptsFrom(flags.model, flags.text, wholeNumber(flags.prompt, "--prompt"), sequences),
+    ),
   );
   const { sides: wanted, skipped } = await sidesOf(flags, prompts, threads);
   const sides: Started[] = [];
   try {
     for (const side of wanted) sides.push(await startSide(side));
-    const newTokens = Number(flags.newTokens);
+    const newTokens = wholeNumber(flags.newTokens, "--new-tokens");
     const requests = {
       one: { do: "generate", sequences: 1, newTokens },
       many: { do: "generate", sequences, newTokens },
-      prefill: { do: "prefill", tokens: Math.min(512, Number(flags.prompt) * sequences) },
+      prefill: { do: "prefill", tokens: Math.min(512, wholeNumber(flags.prompt, "--prompt") * sequences) },
     } as const;
     const rounds: { readonly [K in keyof typeof requests]: Answer }[][] = [];
-    for (let round = 0; round <= Number(flags.rounds); round++) {
+    for (let round = 0; round <= wholeNumber(flags.rounds, "--rounds"); round++) {
       const answers = sides.map(() => ({}) as { -readonly [K in keyof typeof requests]: Answer });
       for (const name of Object.keys(requests) as (keyof typeof requests)[])
         for (const [index, side] of sides.entries()) answers[index]![name] = await side.ask(requests[name]);
@@ -124,9 +127,9 @@ function report(
     processor: processorName(),
     threads: Number(threads),
     loadAverage: loadAverage(),
-    sequences: Number(flags.sequences),
-    promptTokens: Number(flags.prompt),
-    newTokens: Number(flags.newTokens),
+    sequences: wholeNumber(flags.sequences, "--sequences"),
+    promptTokens: wholeNumber(flags.prompt, "--prompt"),
+    newTokens: wholeNumber(flags.newTokens, "--new-tokens"),
     sides,
     ...(skipped === undefined ? {} : { skipped }),
   };

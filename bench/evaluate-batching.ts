@@ -13,6 +13,7 @@ import { openChatModel } from "../src/model/index.ts";
 import { loadResidentModel } from "../src/model/decoder/index.ts";
 import { generationEngine, greedy } from "../src/model/generate/index.ts";
 import { UserError } from "../src/util/index.ts";
+import { wholeNumber } from "./flags.ts";
 import { loadAverage, median, peakBytes, processorName } from "./machine.ts";
 
 interface Flags {
@@ -49,11 +50,11 @@ interface Measurement {
 async function evaluateBatching(flags: Flags): Promise<void> {
   const examples = [];
   for await (const example of readExamples(flags.on, {})) examples.push(example);
-  const items = sampleItems(evaluationItems(examples), Number(flags.replies), 0);
+  const items = sampleItems(evaluationItems(examples), wholeNumber(flags.replies, "--replies"), 0);
   if (items.length === 0) throw new UserError(`${flags.on} holds no replies`);
   const batches = flags.batches.split(",").map(Number);
-  const maxNewTokens = Number(flags.newTokens);
-  const threads = flags.threads === undefined ? {} : { threads: Number(flags.threads) };
+  const maxNewTokens = wholeNumber(flags.newTokens, "--new-tokens");
+  const threads = flags.threads === undefined ? {} : { threads: wholeNumber(flags.threads, "--threads") };
   await using runtime = await onnxRuntime({ ...threads });
   const chat = await openChatModel(flags.model);
   const resident = await loadResidentModel(runtime, chat.spec, chat.store);
@@ -90,7 +91,7 @@ async function evaluateBatching(flags: Flags): Promise<void> {
   // First touch of memory and the kernels' own warm-up are nobody's speed.
   await measure(items.slice(0, 2), 2);
   const rounds: Measurement[][] = [];
-  for (let round = 0; round < Number(flags.rounds); round++) {
+  for (let round = 0; round < wholeNumber(flags.rounds, "--rounds"); round++) {
     const measured: Measurement[] = [];
     for (const batch of batches) measured.push(await measure(items, batch));
     rounds.push(measured);
@@ -115,7 +116,7 @@ async function evaluateBatching(flags: Flags): Promise<void> {
     loadAverage: loadAverage(),
     replies: items.length,
     maxNewTokens,
-    rounds: Number(flags.rounds),
+    rounds: wholeNumber(flags.rounds, "--rounds"),
     peakBytes: peakBytes(),
     rows,
   };

@@ -13,6 +13,7 @@ import { specFromConfig } from "../src/model/decoder/index.ts";
 import { adaptedLayers, loraParameters } from "../src/train/index.ts";
 import { prepareRun, trainConfigSchema } from "../src/project/index.ts";
 import { UserError, formatBytes, parseJson } from "../src/util/index.ts";
+import { wholeNumber } from "./flags.ts";
 import { loadAverage, processorName } from "./machine.ts";
 import { type SharedOptions, attuneSide, peerSide, plainLora } from "./sides.ts";
 import { type SideOptions, leastOfRounds, startSide } from "./turns.ts";
@@ -65,8 +66,8 @@ interface Loop {
 
 async function compareFolding(flags: Flags): Promise<void> {
   const threads = Number(flags.threads ?? availableParallelism());
-  const batch = Number(flags.batch);
-  const rounds = Number(flags.rounds);
+  const batch = wholeNumber(flags.batch, "--batch");
+  const rounds = wholeNumber(flags.rounds, "--rounds");
   const { folder: work } = await prepareWorkload({
     model: flags.model,
     dense: { rows: 1, tokens: 2 },
@@ -79,7 +80,7 @@ async function compareFolding(flags: Flags): Promise<void> {
     cache: join(repository, ".cache", "bench"),
   });
   const file = join(work, "fold.jsonl");
-  await writeFile(file, await wholeDialogues(flags.data, Number(flags.rows)));
+  await writeFile(file, await wholeDialogues(flags.data, wholeNumber(flags.rows, "--rows")));
   const folded = await epochOf(flags, file, true);
   const rows = await epochOf(flags, file, false);
   const byLength = rows.flat().toSorted((a, b) => a.ids.length - b.ids.length);
@@ -121,7 +122,7 @@ async function compareFolding(flags: Flags): Promise<void> {
   }
   const { peerPython } = flags;
   if (peerPython === undefined) return;
-  const steps = Math.min(Number(flags.steps), rows.length);
+  const steps = Math.min(wholeNumber(flags.steps, "--steps"), rows.length);
   for (const [name, way, options] of [
     ["padded", `${flags.peerType}-whole-head`, { batches: "fold-rows.json", micro: batch }],
     ["expert", flags.peerType, { batches: "fold-grouped.json", micro: batch }],
@@ -251,7 +252,11 @@ function configOf(flags: Flags, file: string, fold: boolean): ReturnType<typeof 
     model: flags.model,
     data: { train: file, validationShare: 0.001 },
     seed: 0,
-    training: { batch: Number(flags.batch), maxLength: Number(flags.maxLength), fold },
+    training: {
+      batch: wholeNumber(flags.batch, "--batch"),
+      maxLength: wholeNumber(flags.maxLength, "--max-length"),
+      fold,
+    },
   });
 }
 

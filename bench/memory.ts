@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { Command } from "commander";
 import { UserError, formatBytes } from "../src/util/index.ts";
+import { wholeNumber } from "./flags.ts";
 import { loadAverage, processorName } from "./machine.ts";
 import { prepareWorkload } from "./workload.ts";
 
@@ -76,7 +77,7 @@ async function memory(flags: Flags): Promise<void> {
     ...(flags.curve === undefined ? {} : { curve: flags.curve }),
     seed: 0,
     text: flags.text,
-    batches: Number(flags.steps),
+    batches: wholeNumber(flags.steps, "--steps"),
     validation: false,
     rank: 16,
     targets: ["q_proj", "v_proj"],
@@ -84,7 +85,7 @@ async function memory(flags: Flags): Promise<void> {
   });
   const threads = flags.threads ?? String(availableParallelism());
   const results = new Map<string, Measured[]>(names.map((name) => [name, []]));
-  for (let round = 0; round < Number(flags.rounds); round++) {
+  for (let round = 0; round < wholeNumber(flags.rounds, "--rounds"); round++) {
     for (const name of names) {
       const [precision, activations, checkpointing] = variants[name]!;
       const options = { precision, activations, checkpointing, threads, work: workload.folder };

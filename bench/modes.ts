@@ -8,6 +8,7 @@ import { promisify } from "node:util";
 import { createGunzip } from "node:zlib";
 import { Command } from "commander";
 import { UserError, formatBytes, parseJson } from "../src/util/index.ts";
+import { wholeNumber } from "./flags.ts";
 import { loadAverage, processorName } from "./machine.ts";
 import { type Mode, type SideJob, modeNamed, nameOf } from "./modes-list.ts";
 
@@ -77,7 +78,7 @@ async function compareModes(flags: Flags): Promise<void> {
   ]);
   try {
     for (const data of flags.data) {
-      const file = await firstLines(data, Number(flags.rows), work);
+      const file = await firstLines(data, wholeNumber(flags.rows, "--rows"), work);
       const outcomes = new Map<string, Outcome[]>();
       const untrained: number[] = [];
       let detail: string[] = [];
@@ -114,12 +115,12 @@ function jobOf(flags: Flags, given: Pick<SideJob, "data" | "seed" | "work">): Si
   return {
     role: "train",
     model: flags.model,
-    steps: Number(flags.steps),
-    batch: Number(flags.batch),
-    microTokens: Number(flags.microTokens),
-    maxLength: Number(flags.maxLength),
-    validationBatches: Number(flags.validationBatches),
-    ...(flags.threads === undefined ? {} : { threads: Number(flags.threads) }),
+    steps: wholeNumber(flags.steps, "--steps", 0),
+    batch: wholeNumber(flags.batch, "--batch"),
+    microTokens: wholeNumber(flags.microTokens, "--micro-tokens"),
+    maxLength: wholeNumber(flags.maxLength, "--max-length"),
+    validationBatches: wholeNumber(flags.validationBatches, "--validation-batches", 0),
+    ...(flags.threads === undefined ? {} : { threads: wholeNumber(flags.threads, "--threads") }),
     mode: { base: "float32" },
     modes: [],
     ...given,

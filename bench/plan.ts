@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { Command } from "commander";
 import { UserError, formatBytes, formatDuration } from "../src/util/index.ts";
+import { wholeNumber } from "./flags.ts";
 import { loadAverage, processorName } from "./machine.ts";
 
 interface Flags {
@@ -76,7 +77,7 @@ async function plan(flags: Flags): Promise<void> {
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
   const data = join(folder, "data.jsonl");
-  const lines = (await readFile(flags.data, "utf8")).split("\n").slice(0, Number(flags.rows));
+  const lines = (await readFile(flags.data, "utf8")).split("\n").slice(0, wholeNumber(flags.rows, "--rows"));
   await writeFile(data, `${lines.join("\n")}\n`);
   const say = (line: string): void => void process.stdout.write(`${line}\n`);
   if (flags.json !== true) {

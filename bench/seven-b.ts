@@ -23,6 +23,7 @@ import {
   trainingEngine,
 } from "../src/train/index.ts";
 import { UserError, formatBytes } from "../src/util/index.ts";
+import { wholeNumber } from "./flags.ts";
 import { loadAverage, peakBytes, processorName } from "./machine.ts";
 
 interface Flags {
@@ -73,15 +74,15 @@ async function measure(flags: Flags): Promise<void> {
   if (!["stored", "int4", "nf4"].includes(base))
     throw new UserError(`--base is ${flags.base}; it must be one of stored, int4, nf4`);
   const backward = flags.backward === "int8" ? "int8" : "float32";
-  const frozen: FrozenBase = { base, backward, blockSize: Number(flags.blockSize) };
-  const spec = llama7b(Number(flags.layers));
-  const tokens = Number(flags.tokens);
+  const frozen: FrozenBase = { base, backward, blockSize: wholeNumber(flags.blockSize, "--block-size") };
+  const spec = llama7b(wholeNumber(flags.layers, "--layers"));
+  const tokens = wholeNumber(flags.tokens, "--tokens");
   const store = randomStore(spec, base === "stored");
   const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
   const processBytes = process.memoryUsage.rss();
   await using runtime = await onnxRuntime(
-    flags.threads === undefined ? {} : { threads: Number(flags.threads) },
+    flags.threads === undefined ? {} : { threads: wholeNumber(flags.threads, "--threads") },
   );
   let began = performance.now();
   const model = await loadFrozenModel(runtime, spec, store, frozen);
@@ -111,7 +112,7 @@ async function measure(flags: Flags): Promise<void> {
   const seconds: number[] = [];
   const processorSeconds: number[] = [];
   let loss = Number.NaN;
-  for (let step = 1; step <= Number(flags.steps); step++) {
+  for (let step = 1; step <= wholeNumber(flags.steps, "--steps"); step++) {
     began = performance.now();
     const used = process.cpuUsage();
     loss = await engine.accumulate([row], 1 / supervised, step);

@@ -6,6 +6,7 @@ import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import { Command } from "commander";
 import { UserError, formatBytes } from "../src/util/index.ts";
+import { wholeNumber } from "./flags.ts";
 import { loadAverage, median, peakOf, processorName } from "./machine.ts";
 
 interface Flags {
@@ -58,7 +59,7 @@ export function startCommand(): Command {
 }
 
 async function start(flags: Flags): Promise<void> {
-  const rounds = Number(flags.rounds);
+  const rounds = wholeNumber(flags.rounds, "--rounds");
   if (!Number.isInteger(rounds) || rounds < 1)
     throw new UserError(`--rounds is ${flags.rounds}; it must be a whole number from 1`, { next: "Try 3." });
   const program = await build();

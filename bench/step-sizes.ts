@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
 import { formatBytes, writeFileAtomic } from "../src/util/index.ts";
+import { wholeNumber } from "./flags.ts";
 import { loadAverage, processorName } from "./machine.ts";
 import { attuneSide, plainLora } from "./sides.ts";
 import { type Side, leastOfRounds, startSide } from "./turns.ts";
@@ -37,10 +38,12 @@ export function stepSizesCommand(): Command {
 
 async function compareSizes(flags: Flags): Promise<void> {
   const threads = flags.threads ?? String(availableParallelism());
+  const rounds = wholeNumber(flags.rounds, "--rounds");
   process.stdout.write(
-    `step-sizes: ${flags.sizes}, the least of ${flags.rounds} rounds; ${processorName()}, ${threads} threads, load ${loadAverage()}\n`,
+    `step-sizes: ${flags.sizes}, the least of ${rounds} rounds; ${processorName()}, ${threads} threads, load ${loadAverage()}\n`,
   );
-  for (const base of flags.base.split(",")) await compareOf(base, flags, Number(threads));
+  for (const base of flags.base.split(","))
+    await compareOf(base, flags, { rounds, threads: Number(threads) });
 }
 
 interface Sized {
@@ -49,14 +52,18 @@ interface Sized {
   readonly side: Side;
 }
 
-async function compareOf(base: string, flags: Flags, threads: number): Promise<void> {
+async function compareOf(
+  base: string,
+  flags: Flags,
+  { rounds, threads }: { readonly rounds: number; readonly threads: number },
+): Promise<void> {
   const sized: Sized[] = [];
   try {
     for (const size of flags.sizes.split(",")) sized.push(await startSized(size, base, flags, threads));
     const most = Math.max(...sized.map(({ tokens }) => tokens));
     const rates = sized.map((): number[] => []);
     // Small steps as often as it takes to be timed as long as a large one.
-    for (let round = 0; round <= Number(flags.rounds); round++)
+    for (let round = 0; round <= rounds; round++)
       for (const [i, { side, tokens }] of sized.entries()) {
         const seconds: number[] = [];
         for (let step = 0; step < most / tokens; step++)

@@ -2,7 +2,8 @@
 import { availableParallelism } from "node:os";
 import { basename, join } from "node:path";
 import { Command } from "commander";
-import { UserError, formatBytes } from "../src/util/index.ts";
+import { formatBytes } from "../src/util/index.ts";
+import { wholeNumber } from "./flags.ts";
 import { loadAverage, median, processorName } from "./machine.ts";
 import { drawLosses } from "./loss-picture.ts";
 import { type SharedOptions, attuneSide, peerSide, peers } from "./sides.ts";
@@ -92,7 +93,7 @@ async function trainStep(flags: Flags): Promise<void> {
   const threads =
     flags.threads === undefined ? availableParallelism() : wholeNumber(flags.threads, "--threads");
   const steps = wholeNumber(flags.steps, "--steps");
-  const warmup = wholeNumber(flags.warmup, "--warmup");
+  const warmup = wholeNumber(flags.warmup, "--warmup", 0);
   const rounds = wholeNumber(flags.rounds, "--rounds");
   const workload = await prepareWorkload({
     model: flags.model,
@@ -107,7 +108,7 @@ async function trainStep(flags: Flags): Promise<void> {
             maxLength: wholeNumber(flags.maxLength, "--max-length"),
           },
         }),
-    seed: wholeNumber(flags.seed, "--seed"),
+    seed: wholeNumber(flags.seed, "--seed", 0),
     text: flags.text,
     batches: warmup + steps,
     validation: flags.validate === true,
@@ -210,8 +211,8 @@ function report(
     loadAverage: loadAverage(),
     batches: titleOf(flags),
     dropout: Number(flags.dropout),
-    steps: Number(flags.steps),
-    rounds: Number(flags.rounds),
+    steps: wholeNumber(flags.steps, "--steps"),
+    rounds: wholeNumber(flags.rounds, "--rounds"),
     ceilingGigaflops: rate / 1e9,
     stepGigaflop: all / 1e9,
     shareOfCeilingLinear: linear / stepSeconds / rate,
@@ -249,9 +250,4 @@ function roundsNamed({ rounds }: Flags): string {
 function titleOf({ curve, data, tokens, batch, seed }: Flags): string {
   if (data !== undefined) return `${basename(data)}, batch ${batch}, seed ${seed}`;
   return curve === undefined ? `dense ${tokens}` : "curve";
-}
-
-function wholeNumber(text: string, option: string): number {
-  if (/^\d+$/.test(text)) return Number(text);
-  throw new UserError(`${option} is ${JSON.stringify(text)}; it must be a whole number`);
 }
