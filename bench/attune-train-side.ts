@@ -20,7 +20,7 @@ import { adaptedLayers, chunksFor, loraParameters, trainingEngine } from "../src
 import { calibrateBase, calibrationRows, loadBase, trainConfigSchema } from "../src/project/index.ts";
 import { parseJson, readTextFile } from "../src/util/index.ts";
 import { median, peakBytes } from "./machine.ts";
-import { serveTurns } from "./turns.ts";
+import { type Answer, serveTurns } from "./turns.ts";
 import { type Row, readBatches } from "./workload.ts";
 
 const { values } = parseArgs({
@@ -94,18 +94,24 @@ async function main(): Promise<void> {
     return flat;
   }
 
-  async function step(index: number): Promise<Record<string, number>> {
+  async function step(index: number): Promise<Answer> {
     const { parts, tokens, weight } = plans[index % plans.length]!;
-    const began = performance.now();
+    const marks = [performance.now()];
     let loss = 0;
-    for (const part of parts) loss += await engine.accumulate(part, 1 / weight, draws++);
+    for (const part of parts) {
+      loss += await engine.accumulate(part, 1 / weight, draws++);
+      marks.push(performance.now());
+    }
     const gradientNorm = await engine.update({
       learningRate: Number(values["learning-rate"]),
       weightDecay: 0.01,
       maxNorm: 1,
       update: ++updates,
     });
-    return { seconds: (performance.now() - began) / 1000, loss, gradientNorm, tokens };
+    // The update goes with the last micro-batch.
+    marks[parts.length] = performance.now();
+    const seconds = parts.map((_, i) => (marks[i + 1]! - marks[i]!) / 1000);
+    return { seconds, loss, gradientNorm, tokens };
   }
 
   /** Writes the gradient [N] of the summed losses of these batches as little-endian float32, in the adapter's order. */

@@ -16,7 +16,7 @@ import { UserError, formatBytes, parseJson } from "../src/util/index.ts";
 import { wholeNumber } from "./flags.ts";
 import { loadAverage, processorName } from "./machine.ts";
 import { type SharedOptions, attuneSide, peerSide, plainLora } from "./sides.ts";
-import { type SideOptions, leastOfRounds, startSide } from "./turns.ts";
+import { type SideOptions, leastOfRounds, microBatchSeconds, startSide } from "./turns.ts";
 import { type Batches, type Row, prepareWorkload, rowOf } from "./workload.ts";
 
 interface Flags {
@@ -47,7 +47,11 @@ export function foldCommand(): Command {
     .option("--batch <n>", "rows a step", "16")
     .option("--max-length <n>", "longest row in tokens", "1024")
     .option("--steps <n>", "most steps of each of the peer's loops; Attune trains the whole epoch", "6")
-    .option("--rounds <n>", "times each loop's steps are made; of each step the least time counts", "1")
+    .option(
+      "--rounds <n>",
+      "times each loop's steps are made; of each micro-batch the least time counts",
+      "1",
+    )
     .option("--micro-tokens <n>", "most tokens Attune computes at once", "700")
     .option("--base <names>", "how Attune holds the frozen layers, comma-separated", "float32,int8")
     .option("--peer-python <path>", "a Python that has torch, transformers, peft and safetensors")
@@ -158,10 +162,10 @@ async function timeSteps(options: SideOptions, steps: number, rounds: number): P
   const side = await startSide(options);
   try {
     await side.ask({ do: "step", step: 0 });
-    const timed: { readonly seconds: number; readonly tokens: number }[] = [];
+    const timed: { readonly seconds: readonly number[]; readonly tokens: number }[] = [];
     for (let turn = 0; turn < rounds * steps; turn++) {
-      const { seconds, tokens } = await side.ask({ do: "step", step: turn % steps });
-      timed.push({ seconds: Number(seconds), tokens: Number(tokens) });
+      const answer = await side.ask({ do: "step", step: turn % steps });
+      timed.push({ seconds: microBatchSeconds(answer), tokens: Number(answer["tokens"]) });
     }
     const least = leastOfRounds(
       timed.map(({ seconds }) => seconds),

@@ -6,7 +6,7 @@ import { formatBytes, writeFileAtomic } from "../src/util/index.ts";
 import { wholeNumber } from "./flags.ts";
 import { loadAverage, processorName } from "./machine.ts";
 import { attuneSide, plainLora } from "./sides.ts";
-import { type Side, leastOfRounds, startSide } from "./turns.ts";
+import { type Side, microBatchSeconds, startSide } from "./turns.ts";
 import { denseSize, prepareWorkload } from "./workload.ts";
 
 interface Flags {
@@ -67,10 +67,10 @@ async function compareOf(
       for (const [i, { side, tokens }] of sized.entries()) {
         const seconds: number[] = [];
         for (let step = 0; step < most / tokens; step++)
-          seconds.push(Number((await side.ask({ do: "step", step: 0 }))["seconds"]));
-        if (round > 0) rates[i]!.push(seconds.reduce((sum, s) => sum + s, 0) / seconds.length);
+          seconds.push(...microBatchSeconds(await side.ask({ do: "step", step: 0 })));
+        if (round > 0) rates[i]!.push((seconds.reduce((sum, s) => sum + s, 0) * tokens) / most);
       }
-    const perSecond = sized.map(({ tokens }, i) => tokens / leastOfRounds(rates[i]!, 1)[0]!);
+    const perSecond = sized.map(({ tokens }, i) => tokens / Math.min(...rates[i]!));
     for (const [i, { size, side }] of sized.entries()) {
       const peak = Number((await side.ask({ do: "peak" }))["peakBytes"]);
       process.stdout.write(

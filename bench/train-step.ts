@@ -7,7 +7,7 @@ import { wholeNumber } from "./flags.ts";
 import { loadAverage, median, processorName } from "./machine.ts";
 import { drawLosses } from "./loss-picture.ts";
 import { type SharedOptions, attuneSide, peerSide, peers } from "./sides.ts";
-import { type Side, type SideOptions, leastOfRounds, startSide } from "./turns.ts";
+import { type Side, type SideOptions, leastOfRounds, microBatchSeconds, startSide } from "./turns.ts";
 import { type Workload, denseSize, prepareWorkload } from "./workload.ts";
 
 interface Flags {
@@ -58,7 +58,11 @@ export function trainStepCommand(): Command {
     .option("--dropout <share>", "LoRA dropout", "0")
     .option("--steps <n>", "measured steps of each side", "10")
     .option("--warmup <n>", "steps before those", "2")
-    .option("--rounds <n>", "times the measured steps are made; of each step the least time counts", "1")
+    .option(
+      "--rounds <n>",
+      "times the measured steps are made; of each micro-batch the least time counts",
+      "1",
+    )
     .option("--rank <n>", "LoRA rank", "16")
     .option("--alpha <n>", "LoRA alpha", "32")
     .option("--targets <names>", "adapted layers", "q_proj,v_proj")
@@ -82,7 +86,7 @@ interface Measured {
   readonly medianStepSeconds: number;
   readonly meanStepSeconds: number;
   /** Of every measured step, round after round. */
-  readonly stepSeconds: readonly number[];
+  readonly microBatchSeconds: readonly (readonly number[])[];
   readonly peakBytes: number;
   readonly losses: readonly number[];
   readonly validationBefore?: number;
@@ -161,8 +165,8 @@ async function takeTurns(
   const peaks = await inTurn(sides, { do: "peak" });
   return sides.map(({ name, ready }, index) => {
     const timed = turns.slice(warmup).map((turn) => turn[index]!);
-    const stepSeconds = timed.map((turn) => Number(turn["seconds"]));
-    const seconds = leastOfRounds(stepSeconds, steps);
+    const parts = timed.map(microBatchSeconds);
+    const seconds = leastOfRounds(parts, steps);
     const tokens = timed.slice(0, steps).reduce((sum, turn) => sum + Number(turn["tokens"]), 0);
     return {
       name,
@@ -170,7 +174,7 @@ async function takeTurns(
       tokensPerSecond: tokens / seconds.reduce((a, b) => a + b, 0),
       medianStepSeconds: median(seconds),
       meanStepSeconds: seconds.reduce((a, b) => a + b, 0) / seconds.length,
-      stepSeconds,
+      microBatchSeconds: parts,
       peakBytes: Number(peaks[index]!["peakBytes"]),
       losses: turns.map((turn) => Number(turn[index]!["loss"])),
       ...(before.length === 0

@@ -96,12 +96,19 @@ export async function serveTurns(
     say(await answer(JSON.parse(line) as Readonly<Record<string, unknown>>));
 }
 
+/** The seconds of each micro-batch of a step, the last with the update, as a side answers them. */
+export function microBatchSeconds({ seconds }: Answer): readonly number[] {
+  return (seconds as readonly number[]).map(Number);
+}
+
 /**
- * The least time of each of `steps` steps that were made round after round. Other programs and other tenants of a processor
- * only ever add time, so of many rounds the least is nearest to what the step itself takes.
+ * The time of each of `steps` steps that were made round after round: the least of each of its micro-batches. Other programs
+ * and other tenants of a processor only ever add time, for seconds on end, so of many rounds the least is nearest to what the
+ * work itself takes.
  */
-export function leastOfRounds(seconds: readonly number[], steps: number): number[] {
-  return Array.from({ length: steps }, (_, step) =>
-    Math.min(...seconds.filter((_, turn) => turn % steps === step)),
-  );
+export function leastOfRounds(turns: readonly (readonly number[])[], steps: number): number[] {
+  return Array.from({ length: steps }, (_, step) => {
+    const rounds = turns.filter((_, turn) => turn % steps === step);
+    return rounds[0]!.reduce((sum, _, part) => sum + Math.min(...rounds.map((parts) => parts[part]!)), 0);
+  });
 }

@@ -105,18 +105,21 @@ def micro_batches(batch):
 
 def step(index):
     batch = training[index % len(training)]
-    began = time.perf_counter()
+    marks = [time.perf_counter()]
     targets = int((batch[1][:, 1:] != -100).sum())
     loss = 0.0
     for part in micro_batches(batch):
         scaled = loss_sum(*part) / targets
         scaled.backward()
         loss += scaled.detach()
+        marks.append(time.perf_counter())
     norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     loss = float(loss)
-    return {"seconds": time.perf_counter() - began, "loss": loss, "gradientNorm": float(norm), "tokens": int(batch[2].sum())}
+    marks[-1] = time.perf_counter()  # the update goes with the last micro-batch
+    seconds = [end - begin for begin, end in zip(marks, marks[1:])]
+    return {"seconds": seconds, "loss": loss, "gradientNorm": float(norm), "tokens": int(batch[2].sum())}
 
 
 def gradient(name, file):

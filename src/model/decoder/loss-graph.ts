@@ -17,7 +17,7 @@ import {
   crossEntropy,
   inputWeights,
   int8LinearIn,
-  int8Logits,
+  int8Table,
   int8Mlp,
   joinGradients,
   linear,
@@ -134,7 +134,7 @@ export function lossGraph(spec: ModelSpec, options: LossGraphOptions): Graph {
       chunks: options.lossChunks,
       tableTrainable,
       ...(options.base === "int8" && options.gradients && !tableTrainable
-        ? { logits: int8Logits(root.at("lm_head"), spec.vocabulary) }
+        ? { reads: int8Table(root.at("lm_head"), spec.vocabulary, options.backward) }
         : {}),
       probabilityScale: options.mixed === "fp16" ? probabilityScale : 1,
       gradient: options.gradients,

@@ -1,6 +1,6 @@
 /** Cross-entropy over a frozen vocabulary table, which is read in blocks of its rows. */
 import type { GraphBuilder, Value } from "../../compute/graph/index.ts";
-import { expectedRow, rowsOf, softmaxOf } from "./logits.ts";
+import { floatTable, softmaxOf } from "./logits.ts";
 import type { CrossEntropyOptions, LossTargets } from "./loss.ts";
 
 /**
@@ -12,7 +12,12 @@ export function frozenTableLoss(
   h: Value,
   table: Value,
   { labels, weights }: LossTargets,
-  { probabilityScale = 1, gradient = true, block, logits }: CrossEntropyOptions,
+  {
+    probabilityScale,
+    gradient = true,
+    block,
+    reads = floatTable(g, table, probabilityScale),
+  }: CrossEntropyOptions,
 ): Value {
   let dHidden: Value | undefined;
   const [loss] = g.custom(
@@ -23,17 +28,14 @@ export function frozenTableLoss(
       const expected: Value[] = [];
       // A block waits for the one before it, so that two are never in memory.
       let before = h;
-      const logitsOf = logits?.(h);
+      const reader = reads(h);
       for (const [from, to] of tableBlocks(table.shape as readonly [number, number], block)) {
-        const rows = rowsOf(g, table, from, to, before);
-        const { likely, highest, mass } = softmaxOf(
-          g,
-          logitsOf?.(from, to, before) ?? g.matmul(h, rows, { transB: true }),
-        );
+        const rows = reader.block(from, to, before);
+        const { likely, highest, mass } = softmaxOf(g, rows.logits);
         masses.push({ highest, mass });
         before = mass;
         if (!gradient) continue;
-        expected.push(expectedRow(g, g.barrier(likely, mass), rows, probabilityScale));
+        expected.push(rows.expected(g.barrier(likely, mass)));
         before = expected.at(-1)!;
       }
       const { logSum, shares } = joinMasses(g, masses);
@@ -43,7 +45,7 @@ export function frozenTableLoss(
         const mean = expected
           .map((part, i) => (shares === undefined ? part : g.mul(part, column(shares[i]!))))
           .reduce((sum, part) => g.add(sum, part));
-        dHidden = g.mul(g.sub(mean, targets), column(weights));
+        dHidden = g.mul(g.sub(mean, reader.rowsAt(labels)), column(weights));
       }
       return [g.sum(g.mul(nll, weights), [0])];
     },

@@ -8,13 +8,13 @@ export {
   inputName,
   int8Linear,
   int8LinearIn,
-  int8Logits,
   largestOfChannel,
   peakOfChannel,
   smoothingName,
 } from "./int8.ts";
 export type { ChannelLevel, Products } from "./int8.ts";
 export { int8Mlp } from "./int8-mlp.ts";
+export { int8Table } from "./int8-table.ts";
 export { halfLinear } from "./half-linear.ts";
 export { fewRowsLinear, linear, lora } from "./linear.ts";
 export type { Linear, LoraOptions } from "./linear.ts";

@@ -2,7 +2,6 @@
 import type { Dim, GraphBuilder, Value } from "../../compute/graph/index.ts";
 import { scalar, tensor } from "../../compute/tensor/index.ts";
 import type { Linear } from "./linear.ts";
-import { type BlockLogits, rowsOf } from "./logits.ts";
 import type { Scope } from "./scope.ts";
 
 /** Layers that read one input share its smoothing, and so its quantised form. */
@@ -101,35 +100,31 @@ export function int8Backward(
 }
 
 /**
- * The logits of a table E [V, D] whose rows are held in 8 bits beside it, at the scope, as a linear layer's are. For the
- * forward pass alone: what a vocabulary's backward product adds up is too small for 8 bits.
- */
-export function int8Logits(scope: Scope, rows: number): (h: Value) => BlockLogits {
-  const { g } = scope;
-  return (h) => {
-    const width = h.shape[1] as number;
-    const inverse = scope.weight("smoothing", [width]);
-    const q = scope.weight("weight.int8", [rows, width], "int8");
-    const scale = scope.weight("weight.scale", [rows]);
-    const [codes, step] = quantiseByToken(g, g.mul(h, inverse));
-    return (from, to, token) => {
-      const part = (x: Value): Value => rowsOf(g, x, from, to, token);
-      return g.mul(integerProduct(g, codes, part(q), part(scale), true), step);
-    };
-  };
-}
-
-/**
  * x [T, I] → codes [T, I] uint8 around 128 and the step of each token [T, 1]: x ≈ (codes − 128) · step. Zeros have the step 0:
  * what 0 / 0 is rounded to, its multiple is 0.
  */
 export function quantiseByToken(g: GraphBuilder, x: Value): readonly [Value, Value] {
-  const tokens = x.shape[0]!;
   // Two extremes cost less than a pass that forms magnitudes.
   const most = g.max(g.reduceMax(x, [-1], true), g.neg(g.reduceMin(x, [-1], true)));
   const step = g.mul(most, 1 / 127);
+  return [codesByToken(g, x, step), step];
+}
+
+/** Codes [T, I] of x by the step of each token [T, 1]. */
+export function codesByToken(g: GraphBuilder, x: Value, step: Value): Value {
+  return g.op("QuantizeLinear", [x, ...stepsOf(g, step)], { axis: 0 });
+}
+
+/** (codes − 128) · step as float32. */
+export function floatsByToken(g: GraphBuilder, codes: Value, step: Value): Value {
+  return g.op("DequantizeLinear", [codes, ...stepsOf(g, step)], { axis: 0, block_size: 0 });
+}
+
+/** The steps [T] of tokens, and the code of 0. */
+function stepsOf(g: GraphBuilder, step: Value): readonly [Value, Value] {
+  const tokens = step.shape[0]!;
   const middle = g.expand(g.constant(tensor("uint8", [1], Uint8Array.of(128))), [tokens]);
-  return [g.op("QuantizeLinear", [x, g.reshape(step, [tokens]), middle], { axis: 0 }), step];
+  return [g.reshape(step, [tokens]), middle];
 }
 
 /** (codes − 128) · op(q), scaled by output column where `scale` is a vector. */

@@ -1,8 +1,38 @@
 /** Rows of a vocabulary table against hidden states: logits, their softmax, and the row that it expects. */
 import type { GraphBuilder, Value } from "../../compute/graph/index.ts";
 
-/** The logits [R, to − from] of the table's rows [from, to), which nothing of is read before `token` exists. */
-export type BlockLogits = (from: number, to: number, token: Value) => Value;
+/** Some rows of a table E against hidden states h [R, D]. */
+export interface TableBlock {
+  /** h E[from:to]ᵀ [R, to − from] */
+  readonly logits: Value;
+  /** P E[from:to] [R, D], P [R, to − from] */
+  readonly expected: (probabilities: Value) => Value;
+}
+
+/** A table E [V, D] as its products read it. */
+export interface TableReader {
+  /** The rows [from, to), which nothing of is read before `token` exists. */
+  readonly block: (from: number, to: number, token: Value) => TableBlock;
+  /** E[labels] [R, D], of the very numbers that `expected` adds up. */
+  readonly rowsAt: (labels: Value) => Value;
+}
+
+/** Hidden states [R, D] → the table for them. */
+export type ReadTable = (h: Value) => TableReader;
+
+/** A table in floats. `probabilityScale` as `CrossEntropyOptions` has it. */
+export function floatTable(g: GraphBuilder, table: Value, probabilityScale = 1): ReadTable {
+  return (h) => ({
+    block: (from, to, token) => {
+      const rows = rowsOf(g, table, from, to, token);
+      return {
+        logits: g.matmul(h, rows, { transB: true }),
+        expected: (probabilities) => expectedRow(g, probabilities, rows, probabilityScale),
+      };
+    },
+    rowsAt: (labels) => g.gather(table, labels),
+  });
+}
 
 /** The rows [from, to) of a table, not before `token` exists. */
 export function rowsOf(g: GraphBuilder, table: Value, from: number, to: number, token: Value): Value {

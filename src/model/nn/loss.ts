@@ -2,7 +2,7 @@
 import { type Dim, type GraphBuilder, type Value } from "../../compute/graph/index.ts";
 import { chunkLength } from "./chunk.ts";
 import { frozenTableLoss } from "./frozen-table-loss.ts";
-import { type BlockLogits, expectedRow, softmaxOf } from "./logits.ts";
+import { type ReadTable, expectedRow, softmaxOf } from "./logits.ts";
 
 export interface LossTargets {
   /** [R] int64 */
@@ -20,8 +20,8 @@ export interface CrossEntropyOptions {
   readonly probabilityScale?: number;
   /** Without it no gradient can be asked for, and P E is not formed. */
   readonly gradient?: boolean;
-  /** h → how the logits of a frozen table's rows are computed; h Eᵀ when absent. */
-  readonly logits?: (h: Value) => BlockLogits;
+  /** How the products with a frozen table are computed; in floats when absent. */
+  readonly reads?: ReadTable;
   /** About how many rows of a frozen table are read at once. */
   readonly block?: number | undefined;
 }
