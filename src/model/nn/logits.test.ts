@@ -5,17 +5,17 @@ import { type Graph, GraphBuilder } from "../../compute/graph/index.ts";
 import { interpret, widen } from "../../compute/runtime/index.ts";
 import { float32, int64, tensor } from "../../compute/tensor/index.ts";
 import { random } from "../../util/index.ts";
-import { crossEntropy, inputWeights, int8Table, peakOfChannel, scope } from "./index.ts";
+import { type Products, crossEntropy, inputWeights, int8Table, peakOfChannel, scope } from "./index.ts";
 
 const [R, D, V] = [5, 6, 11];
 
-function build(block: number, bits: 8 | 32): Graph {
+function build(block: number, bits: 8 | 32, backward: Products): Graph {
   const g = new GraphBuilder();
   const root = scope(g, inputWeights(g));
   const hidden = g.input("hidden", "float32", [R, D]);
   const table = root.at("lm_head").weight("weight", [V, D]);
   const targets = { labels: g.input("labels", "int64", [R]), weights: g.input("weights", "float32", [R]) };
-  const reads = bits === 8 ? { reads: int8Table(root.at("lm_head"), V) } : {};
+  const reads = bits === 8 ? { reads: int8Table(root.at("lm_head"), V, backward) } : {};
   const loss = crossEntropy(g, hidden, table, targets, { chunks: 1, block, ...reads });
   g.output("loss", loss);
   g.output("dHidden", gradients(g, loss, [hidden])[0]!);
@@ -23,11 +23,12 @@ function build(block: number, bits: 8 | 32): Graph {
 }
 
 test.each([
-  [11, "any"],
-  [4, "any"],
+  [11, "any", "int8"],
+  [4, "any", "int8"],
   // The expected row all but cancels the label's.
-  [4, "the likeliest"],
-] as const)("blocks of %i rows, labels: %s", (block, labels) => {
+  [4, "the likeliest", "int8"],
+  [4, "the likeliest", "float32"],
+] as const)("blocks of %i rows, labels: %s, backward in %s", (block, labels, backward) => {
   const dice = random(3, "logits");
   const loudness = labels === "any" ? 1 : 6;
   const whole = (): number => Math.round(254 * dice.next()) - 127;
@@ -73,7 +74,7 @@ test.each([
   });
   if (labels === "the likeliest") all.labels = widen(int64([R], likeliest));
   const run = (bits: 8 | 32) => {
-    const graph = build(block, bits);
+    const graph = build(block, bits, backward);
     return interpret(
       graph,
       Object.fromEntries(graph.inputs.map(({ name }) => [name, all[name as keyof typeof all]!])),
