@@ -8,6 +8,7 @@ import { adamWDefaults } from "../src/compute/optim/index.ts";
 import { float32 } from "../src/compute/tensor/index.ts";
 import {
   type ModelSpec,
+  type ResidentModel,
   type Sequence,
   flatBatch,
   lossGraph,
@@ -16,7 +17,13 @@ import {
 } from "../src/model/decoder/index.ts";
 import { parameterLayout, parameterViews } from "../src/model/nn/index.ts";
 import { openCheckpoint, openSafetensors } from "../src/model/weights/index.ts";
-import { adaptedLayers, chunksFor, loraParameters, trainingEngine } from "../src/train/index.ts";
+import {
+  type TrainingEngine,
+  adaptedLayers,
+  chunksFor,
+  loraParameters,
+  trainingEngine,
+} from "../src/train/index.ts";
 import { calibrateBase, calibrationRows, loadBase, trainConfigSchema } from "../src/project/index.ts";
 import { parseJson, readTextFile } from "../src/util/index.ts";
 import { median, peakBytes } from "./machine.ts";
@@ -72,16 +79,26 @@ async function main(): Promise<void> {
     levels: await calibrateBase(runtime, { spec, store }, training, () => first),
   });
   await store.close();
-  const engine = await trainingEngine(resident, await readAdapter(join(values.work, "adapter.safetensors")), {
-    layout,
-    adapter,
-    dropout,
-    seed: 0,
-    optimizer: adamWDefaults,
-    ...chunks,
-    recompute: "none",
-    base: values.base === "int8" ? "int8" : "float32",
-  });
+  const engineOf = (
+    model: ResidentModel,
+    parameters: Float32Array,
+    base: "float32" | "int8",
+  ): Promise<TrainingEngine> =>
+    trainingEngine(model, parameters, {
+      layout,
+      adapter,
+      dropout,
+      seed: 0,
+      optimizer: adamWDefaults,
+      ...chunks,
+      recompute: "none",
+      base,
+    });
+  const engine = await engineOf(
+    resident,
+    await readAdapter(join(values.work, "adapter.safetensors")),
+    values.base === "int8" ? "int8" : "float32",
+  );
   let draws = 0;
   let updates = 0;
 
@@ -124,14 +141,27 @@ async function main(): Promise<void> {
     return { loss };
   }
 
-  async function validate(): Promise<Record<string, number>> {
+  async function validate(by = engine): Promise<Record<string, number>> {
     let [sum, weight] = [0, 0];
     for (const rows of batches.validation) {
       const plan = planOf(rows, microTokens);
-      for (const part of plan.parts) sum += await engine.loss(part);
+      for (const part of plan.parts) sum += await by.loss(part);
       weight += plan.weight;
     }
     return { loss: sum / weight };
+  }
+
+  /** The loss of the adapter as it stands on the float32 base, whatever it is trained on. */
+  async function validateOnFloat32(): Promise<Record<string, number>> {
+    const store = await openCheckpoint(modelFolder);
+    const model = await loadBase(
+      runtime,
+      { spec, store },
+      trainConfigSchema.shape.training.parse({ base: "float32" }),
+    );
+    await store.close();
+    await using plain = await engineOf(model, (await engine.state()).parameters, "float32");
+    return await validate(plain);
   }
 
   /** Operations of a step's matrix products, and the rate that one such product reaches alone. */
@@ -157,22 +187,27 @@ async function main(): Promise<void> {
     };
   }
 
-  await serveTurns({ version: runtime.name, trainableParameters: layout.size }, async (request) => {
-    switch (request["do"]) {
-      case "step":
-        return step(Number(request["step"]));
-      case "validate":
-        return validate();
-      case "gradient":
-        return gradient(String(request["batches"]), String(request["file"]));
-      case "ceiling":
-        return ceiling(Number(request["from"]));
-      case "peak":
-        return { peakBytes: peakBytes() };
-      default:
-        throw new Error(`unknown request ${JSON.stringify(request)}`);
-    }
-  });
+  await serveTurns(
+    { version: runtime.name, trainableParameters: layout.size, base: values.base },
+    async (request) => {
+      switch (request["do"]) {
+        case "step":
+          return step(Number(request["step"]));
+        case "validate":
+          return validate();
+        case "validate-on-float32":
+          return validateOnFloat32();
+        case "gradient":
+          return gradient(String(request["batches"]), String(request["file"]));
+        case "ceiling":
+          return ceiling(Number(request["from"]));
+        case "peak":
+          return { peakBytes: peakBytes() };
+        default:
+          throw new Error(`unknown request ${JSON.stringify(request)}`);
+      }
+    },
+  );
   await engine[Symbol.asyncDispose]();
   await runtime[Symbol.asyncDispose]();
 }

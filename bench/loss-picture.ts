@@ -7,6 +7,7 @@ interface Curve {
   readonly losses: readonly number[];
   readonly validationBefore?: number;
   readonly validationAfter?: number;
+  readonly validationAfterOnFloat32?: number;
 }
 
 /** Writes `path`, an SVG file, and beside it a `.json` of the same name. Lines are means over ten steps. */
@@ -28,11 +29,16 @@ export async function drawLosses(path: string, title: string, curves: readonly C
     },
   );
   await writeFileAtomic(path, standaloneSvg(chart));
-  const numbers = curves.map(({ name, losses, validationBefore, validationAfter }) => ({
-    name,
-    ...(validationBefore === undefined ? {} : { validationBefore, validationAfter }),
-    losses,
-  }));
+  const numbers = curves.map(
+    ({ losses, name, validationBefore, validationAfter, validationAfterOnFloat32 }) => ({
+      name,
+      // What is undefined is left out of the file.
+      validationBefore,
+      validationAfter,
+      validationAfterOnFloat32,
+      losses,
+    }),
+  );
   await writeFileAtomic(
     path.replace(/(\.svg)?$/, ".json"),
     `${JSON.stringify({ title, curves: numbers }, null, 1)}\n`,

@@ -115,11 +115,11 @@ function jobOf(flags: Flags, given: Pick<SideJob, "data" | "seed" | "work">): Si
   return {
     role: "train",
     model: flags.model,
-    steps: wholeNumber(flags.steps, "--steps", 0),
+    steps: wholeNumber(flags.steps, "--steps"),
     batch: wholeNumber(flags.batch, "--batch"),
     microTokens: wholeNumber(flags.microTokens, "--micro-tokens"),
     maxLength: wholeNumber(flags.maxLength, "--max-length"),
-    validationBatches: wholeNumber(flags.validationBatches, "--validation-batches", 0),
+    validationBatches: wholeNumber(flags.validationBatches, "--validation-batches"),
     ...(flags.threads === undefined ? {} : { threads: wholeNumber(flags.threads, "--threads") }),
     mode: { base: "float32" },
     modes: [],

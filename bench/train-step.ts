@@ -91,6 +91,8 @@ interface Measured {
   readonly losses: readonly number[];
   readonly validationBefore?: number;
   readonly validationAfter?: number;
+  /** Of an adapter trained on another base. */
+  readonly validationAfterOnFloat32?: number;
 }
 
 async function trainStep(flags: Flags): Promise<void> {
@@ -163,6 +165,8 @@ async function takeTurns(
   }
   const after = batches.validation.length === 0 ? [] : await inTurn(sides, { do: "validate" });
   const peaks = await inTurn(sides, { do: "peak" });
+  // The float32 base takes memory that is not the step's: after the peaks.
+  const onFloat32 = before.length === 0 ? [] : await validateOnFloat32(sides);
   return sides.map(({ name, ready }, index) => {
     const timed = turns.slice(warmup).map((turn) => turn[index]!);
     const parts = timed.map(microBatchSeconds);
@@ -183,6 +187,7 @@ async function takeTurns(
             validationBefore: Number(before[index]!["loss"]),
             validationAfter: Number(after[index]!["loss"]),
           }),
+      ...(onFloat32[index] === undefined ? {} : { validationAfterOnFloat32: onFloat32[index] }),
     };
   });
 }
@@ -194,6 +199,20 @@ async function inTurn(
   const answers: Record<string, unknown>[] = [];
   for (const side of sides) answers.push(await side.ask(request));
   return answers;
+}
+
+/** The loss on the float32 base of each side that trains on another; peers have no such answer. */
+async function validateOnFloat32(
+  sides: readonly (Side & { readonly ready: Record<string, unknown> })[],
+): Promise<(number | undefined)[]> {
+  const losses: (number | undefined)[] = [];
+  for (const side of sides) {
+    const { base = "float32" } = side.ready;
+    losses.push(
+      base === "float32" ? undefined : Number((await side.ask({ do: "validate-on-float32" }))["loss"]),
+    );
+  }
+  return losses;
 }
 
 function report(
@@ -240,7 +259,7 @@ function report(
           index === 0
             ? ""
             : `  the first is ${side.speedRatio.toFixed(2)} × as fast in ${side.memoryRatio.toFixed(2)} × the memory; largest loss difference ${side.largestLossDifference.toExponential(1)}`
-        }${side.validationBefore === undefined ? "" : `  validation ${side.validationBefore.toFixed(5)} → ${side.validationAfter!.toFixed(5)}`}`,
+        }${side.validationBefore === undefined ? "" : `  validation ${side.validationBefore.toFixed(5)} → ${side.validationAfter!.toFixed(5)}${side.validationAfterOnFloat32 === undefined ? "" : ` (${side.validationAfterOnFloat32.toFixed(5)} on the float32 base)`}`}`,
     ),
     `${attune!.name}: ${(all / 1e9).toFixed(0)} GFLOP a step in matrix products (${(linear / 1e9).toFixed(0)} linear), ceiling ${(rate / 1e9).toFixed(0)} GFLOP/s at ${String(ceiling["ceilingTokens"])} tokens: ${(100 * result.shareOfCeiling).toFixed(1)} % of it (linear alone ${(100 * result.shareOfCeilingLinear).toFixed(1)} %)`,
   ];
