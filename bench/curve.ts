@@ -9,14 +9,14 @@ import { parameterLayout } from "../src/model/nn/index.ts";
 import { adaptedLayers, loraParameters, trainingEngine } from "../src/train/index.ts";
 import { UserError } from "../src/util/index.ts";
 import { openCurve } from "../test/fixtures/curve.ts";
-import { wholeNumber } from "./flags.ts";
+import { count, countFromZero } from "./flags.ts";
 
 interface Flags {
   readonly model: string;
   readonly curve: string;
-  readonly steps: string;
-  readonly validationBatches: string;
-  readonly threads?: string;
+  readonly steps: number;
+  readonly validationBatches: number;
+  readonly threads?: number;
 }
 
 export function curveCommand(): Command {
@@ -24,13 +24,14 @@ export function curveCommand(): Command {
     .description("a recorded training run of PyTorch + PEFT, step by step")
     .requiredOption("--model <path>", "the model the curve was recorded with: a folder or .gguf file")
     .requiredOption("--curve <folder>", "batches.npz, lora_init.safetensors and curve_fp32_lorafp32.json")
-    .option("--steps <n>", "steps to train", "40")
+    .option("--steps <n>", "steps to train", count, 40)
     .option(
       "--validation-batches <n>",
       "batches of 10 rows to validate on; all 20 give the recorded figures",
-      "20",
+      countFromZero,
+      20,
     )
-    .option("--threads <n>", "threads; default: the processors at hand")
+    .option("--threads <n>", "threads; default: the processors at hand", count)
     .action(trainCurve);
 }
 
@@ -41,11 +42,9 @@ async function trainCurve(flags: Flags): Promise<void> {
   const curve = await openCurve(flags.curve);
   if ("reason" in curve) throw new UserError(curve.reason, { next: "Give another --curve." });
   const { recorded } = curve;
-  const steps = Math.min(wholeNumber(flags.steps, "--steps"), recorded.loss.length);
+  const steps = Math.min(flags.steps, recorded.loss.length);
   const chat = await openChatModel(flags.model);
-  await using runtime = await onnxRuntime(
-    flags.threads === undefined ? {} : { threads: wholeNumber(flags.threads, "--threads") },
-  );
+  await using runtime = await onnxRuntime(flags.threads === undefined ? {} : { threads: flags.threads });
   const model = await loadResidentModel(runtime, chat.spec, chat.store);
   const layers = adaptedLayers(chat.spec, ["q_proj", "v_proj"]);
   const adapted = new Set(layers.map(({ path }) => path));
@@ -60,9 +59,8 @@ async function trainCurve(flags: Flags): Promise<void> {
     lossChunks: 2,
     recompute: "none",
   });
-  const held = Array.from(
-    { length: wholeNumber(flags.validationBatches, "--validation-batches", 0) },
-    (_, i) => curve.rows(`val${String(i).padStart(2, "0")}`),
+  const held = Array.from({ length: flags.validationBatches }, (_, i) =>
+    curve.rows(`val${String(i).padStart(2, "0")}`),
   ).flat();
   const validate = async (): Promise<string> => {
     let sum = 0;

@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 import { Command } from "commander";
 import { openChatModel } from "../src/model/index.ts";
 import { UserError, errorMessage, formatBytes, readJsonLines, writeFileAtomic } from "../src/util/index.ts";
-import { wholeNumber } from "./flags.ts";
+import { count } from "./flags.ts";
 import { loadAverage, median, processorName } from "./machine.ts";
 import { type Answer, type Side, type SideOptions, startSide } from "./turns.ts";
 
@@ -16,11 +16,11 @@ interface Flags {
   readonly peerModel?: string;
   readonly peer: boolean;
   readonly text: string;
-  readonly prompt: string;
-  readonly newTokens: string;
-  readonly sequences: string;
-  readonly rounds: string;
-  readonly threads?: string;
+  readonly prompt: number;
+  readonly newTokens: number;
+  readonly sequences: number;
+  readonly rounds: number;
+  readonly threads?: number;
   readonly json?: boolean;
 }
 
@@ -39,11 +39,11 @@ export function decodeCommand(): Command {
       "JSON lines that prompts are cut from",
       join(repository, "assets/quickstart/train.jsonl"),
     )
-    .option("--prompt <n>", "tokens of a prompt", "100")
-    .option("--new-tokens <n>", "tokens generated after it", "128")
-    .option("--sequences <n>", "sequences of the batched measurement", "16")
-    .option("--rounds <n>", "measured rounds, after one to warm up", "5")
-    .option("--threads <n>", "threads of each side; default: the processors at hand")
+    .option("--prompt <n>", "tokens of a prompt", count, 100)
+    .option("--new-tokens <n>", "tokens generated after it", count, 128)
+    .option("--sequences <n>", "sequences of the batched measurement", count, 16)
+    .option("--rounds <n>", "measured rounds, after one to warm up", count, 5)
+    .option("--threads <n>", "threads of each side; default: the processors at hand", count)
     .option("--json", "print one line of JSON")
     .action(decode);
 }
@@ -51,27 +51,24 @@ export function decodeCommand(): Command {
 type Started = Side & { readonly ready: Answer };
 
 async function decode(flags: Flags): Promise<void> {
-  const threads = flags.threads ?? String(availableParallelism());
-  const sequences = wholeNumber(flags.sequences, "--sequences");
+  const threads = flags.threads ?? availableParallelism();
+  const { sequences, newTokens } = flags;
   const prompts = join(cache, "decode-prompts.json");
   await writeFileAtomic(
     prompts,
-    JSON.stringify(
-      await promptsFrom(flags.model, flags.text, wholeNumber(flags.prompt, "--prompt"), sequences),
-    ),
+    JSON.stringify(await promptsFrom(flags.model, flags.text, flags.prompt, sequences)),
   );
   const { sides: wanted, skipped } = await sidesOf(flags, prompts, threads);
   const sides: Started[] = [];
   try {
     for (const side of wanted) sides.push(await startSide(side));
-    const newTokens = wholeNumber(flags.newTokens, "--new-tokens");
     const requests = {
       one: { do: "generate", sequences: 1, newTokens },
       many: { do: "generate", sequences, newTokens },
-      prefill: { do: "prefill", tokens: Math.min(512, wholeNumber(flags.prompt, "--prompt") * sequences) },
+      prefill: { do: "prefill", tokens: Math.min(512, flags.prompt * sequences) },
     } as const;
     const rounds: { readonly [K in keyof typeof requests]: Answer }[][] = [];
-    for (let round = 0; round <= wholeNumber(flags.rounds, "--rounds"); round++) {
+    for (let round = 0; round <= flags.rounds; round++) {
       const answers = sides.map(() => ({}) as { -readonly [K in keyof typeof requests]: Answer });
       for (const name of Object.keys(requests) as (keyof typeof requests)[])
         for (const [index, side] of sides.entries()) answers[index]![name] = await side.ask(requests[name]);
@@ -112,7 +109,7 @@ interface Measured {
 
 function report(
   flags: Flags,
-  threads: string,
+  threads: number,
   measured: readonly Measured[],
   skipped: string | undefined,
 ): void {
@@ -125,11 +122,11 @@ function report(
   const result = {
     bench: "decode",
     processor: processorName(),
-    threads: Number(threads),
+    threads,
     loadAverage: loadAverage(),
-    sequences: wholeNumber(flags.sequences, "--sequences"),
-    promptTokens: wholeNumber(flags.prompt, "--prompt"),
-    newTokens: wholeNumber(flags.newTokens, "--new-tokens"),
+    sequences: flags.sequences,
+    promptTokens: flags.prompt,
+    newTokens: flags.newTokens,
     sides,
     ...(skipped === undefined ? {} : { skipped }),
   };
@@ -167,7 +164,7 @@ async function promptsFrom(model: string, text: string, length: number, count: n
 async function sidesOf(
   flags: Flags,
   prompts: string,
-  threads: string,
+  threads: number,
 ): Promise<{ sides: SideOptions[]; skipped: string | undefined }> {
   const attune: SideOptions = {
     name: "attune",
@@ -181,7 +178,7 @@ async function sidesOf(
       "--prompts",
       prompts,
       "--threads",
-      threads,
+      String(threads),
     ],
     cwd: repository,
   };
@@ -194,7 +191,13 @@ async function sidesOf(
     const peer: SideOptions = {
       name: "node-llama-cpp",
       command: process.execPath,
-      args: [join(import.meta.dirname, "peer", "decode-llama.mjs"), peerModel, prompts, threads, folder],
+      args: [
+        join(import.meta.dirname, "peer", "decode-llama.mjs"),
+        peerModel,
+        prompts,
+        String(threads),
+        folder,
+      ],
     };
     return { sides: [attune, peer], skipped: undefined };
   } catch (error) {

@@ -13,17 +13,17 @@ import { openChatModel } from "../src/model/index.ts";
 import { loadResidentModel } from "../src/model/decoder/index.ts";
 import { generationEngine, greedy } from "../src/model/generate/index.ts";
 import { UserError } from "../src/util/index.ts";
-import { wholeNumber } from "./flags.ts";
+import { count } from "./flags.ts";
 import { loadAverage, median, peakBytes, processorName } from "./machine.ts";
 
 interface Flags {
   readonly model: string;
   readonly on: string;
-  readonly replies: string;
-  readonly newTokens: string;
+  readonly replies: number;
+  readonly newTokens: number;
   readonly batches: string;
-  readonly rounds: string;
-  readonly threads?: string;
+  readonly rounds: number;
+  readonly threads?: number;
   readonly json?: boolean;
 }
 
@@ -32,11 +32,11 @@ export function evaluateBatchingCommand(): Command {
     .description("greedy replies a second of `attune evaluate`, one at a time against batches")
     .requiredOption("--model <path>", "a model folder or .gguf file")
     .requiredOption("--on <file>", "conversations with replies, as for attune evaluate")
-    .option("--replies <n>", "replies of each measurement", "32")
-    .option("--new-tokens <n>", "at most so many tokens a reply", "64")
+    .option("--replies <n>", "replies of each measurement", count, 32)
+    .option("--new-tokens <n>", "at most so many tokens a reply", count, 64)
     .option("--batches <list>", "replies at once", "1,16,32")
-    .option("--rounds <n>", "measurements of each batch size, in turn; the middle one counts", "1")
-    .option("--threads <n>", "default: the machine's physical cores")
+    .option("--rounds <n>", "measurements of each batch size, in turn; the middle one counts", count, 1)
+    .option("--threads <n>", "default: the machine's physical cores", count)
     .option("--json", "print one line of JSON")
     .action(evaluateBatching);
 }
@@ -50,11 +50,11 @@ interface Measurement {
 async function evaluateBatching(flags: Flags): Promise<void> {
   const examples = [];
   for await (const example of readExamples(flags.on, {})) examples.push(example);
-  const items = sampleItems(evaluationItems(examples), wholeNumber(flags.replies, "--replies"), 0);
+  const { newTokens: maxNewTokens } = flags;
+  const items = sampleItems(evaluationItems(examples), flags.replies, 0);
   if (items.length === 0) throw new UserError(`${flags.on} holds no replies`);
   const batches = flags.batches.split(",").map(Number);
-  const maxNewTokens = wholeNumber(flags.newTokens, "--new-tokens");
-  const threads = flags.threads === undefined ? {} : { threads: wholeNumber(flags.threads, "--threads") };
+  const threads = flags.threads === undefined ? {} : { threads: flags.threads };
   await using runtime = await onnxRuntime({ ...threads });
   const chat = await openChatModel(flags.model);
   const resident = await loadResidentModel(runtime, chat.spec, chat.store);
@@ -91,7 +91,7 @@ async function evaluateBatching(flags: Flags): Promise<void> {
   // First touch of memory and the kernels' own warm-up are nobody's speed.
   await measure(items.slice(0, 2), 2);
   const rounds: Measurement[][] = [];
-  for (let round = 0; round < wholeNumber(flags.rounds, "--rounds"); round++) {
+  for (let round = 0; round < flags.rounds; round++) {
     const measured: Measurement[] = [];
     for (const batch of batches) measured.push(await measure(items, batch));
     rounds.push(measured);
@@ -116,7 +116,7 @@ async function evaluateBatching(flags: Flags): Promise<void> {
     loadAverage: loadAverage(),
     replies: items.length,
     maxNewTokens,
-    rounds: wholeNumber(flags.rounds, "--rounds"),
+    rounds: flags.rounds,
     peakBytes: peakBytes(),
     rows,
   };

@@ -1,9 +1,5 @@
-/** Options of benchmarks, which commander hands over as text. */
-import { UserError } from "../src/util/index.ts";
+/** Counts that benchmarks take as options. */
+import { wholeNumber } from "../src/cli/arguments.ts";
 
-/** The whole number that `option` was given as `text`. */
-export function wholeNumber(text: string, option: string, least = 1): number {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value >= least) return value;
-  throw new UserError(`${option} is ${JSON.stringify(text)}; it must be a whole number from ${least} on`);
-}
+export const count = wholeNumber(1, 1_000_000_000);
+export const countFromZero = wholeNumber(0, 1_000_000_000);

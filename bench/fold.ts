@@ -13,7 +13,7 @@ import { specFromConfig } from "../src/model/decoder/index.ts";
 import { adaptedLayers, loraParameters } from "../src/train/index.ts";
 import { prepareRun, trainConfigSchema } from "../src/project/index.ts";
 import { UserError, formatBytes, parseJson } from "../src/util/index.ts";
-import { wholeNumber } from "./flags.ts";
+import { count } from "./flags.ts";
 import { loadAverage, processorName } from "./machine.ts";
 import { type SharedOptions, attuneSide, peerSide, plainLora } from "./sides.ts";
 import { type SideOptions, leastOfRounds, microBatchSeconds, startSide } from "./turns.ts";
@@ -22,16 +22,16 @@ import { type Batches, type Row, prepareWorkload, rowOf } from "./workload.ts";
 interface Flags {
   readonly model: string;
   readonly data: string;
-  readonly rows: string;
-  readonly batch: string;
-  readonly maxLength: string;
-  readonly steps: string;
-  readonly rounds: string;
+  readonly rows: number;
+  readonly batch: number;
+  readonly maxLength: number;
+  readonly steps: number;
+  readonly rounds: number;
   readonly microTokens: string;
   readonly base: string;
   readonly peerPython?: string;
   readonly peerType: string;
-  readonly threads?: string;
+  readonly threads?: number;
 }
 
 const repository = join(import.meta.dirname, "..");
@@ -43,20 +43,21 @@ export function foldCommand(): Command {
     )
     .requiredOption("--model <path>", "a model folder or .gguf file")
     .requiredOption("--data <file>", "JSON lines of dialogues, row by row; may be gzipped")
-    .option("--rows <n>", "rows, in whole dialogues", "320")
-    .option("--batch <n>", "rows a step", "16")
-    .option("--max-length <n>", "longest row in tokens", "1024")
-    .option("--steps <n>", "most steps of each of the peer's loops; Attune trains the whole epoch", "6")
+    .option("--rows <n>", "rows, in whole dialogues", count, 320)
+    .option("--batch <n>", "rows a step", count, 16)
+    .option("--max-length <n>", "longest row in tokens", count, 1024)
+    .option("--steps <n>", "most steps of each of the peer's loops; Attune trains the whole epoch", count, 6)
     .option(
       "--rounds <n>",
       "times each loop's steps are made; of each micro-batch the least time counts",
-      "1",
+      count,
+      1,
     )
     .option("--micro-tokens <n>", "most tokens Attune computes at once", "700")
     .option("--base <names>", "how Attune holds the frozen layers, comma-separated", "float32,int8")
     .option("--peer-python <path>", "a Python that has torch, transformers, peft and safetensors")
     .option("--peer-type <name>", "the peer's loops run in: bf16 or best (float32)", "bf16")
-    .option("--threads <n>", "threads of each side; default: the processors at hand")
+    .option("--threads <n>", "threads of each side; default: the processors at hand", count)
     .action(compareFolding);
 }
 
@@ -69,9 +70,7 @@ interface Loop {
 }
 
 async function compareFolding(flags: Flags): Promise<void> {
-  const threads = Number(flags.threads ?? availableParallelism());
-  const batch = wholeNumber(flags.batch, "--batch");
-  const rounds = wholeNumber(flags.rounds, "--rounds");
+  const { batch, rounds, threads = availableParallelism() } = flags;
   const { folder: work } = await prepareWorkload({
     model: flags.model,
     dense: { rows: 1, tokens: 2 },
@@ -84,7 +83,7 @@ async function compareFolding(flags: Flags): Promise<void> {
     cache: join(repository, ".cache", "bench"),
   });
   const file = join(work, "fold.jsonl");
-  await writeFile(file, await wholeDialogues(flags.data, wholeNumber(flags.rows, "--rows")));
+  await writeFile(file, await wholeDialogues(flags.data, flags.rows));
   const folded = await epochOf(flags, file, true);
   const rows = await epochOf(flags, file, false);
   const byLength = rows.flat().toSorted((a, b) => a.ids.length - b.ids.length);
@@ -126,7 +125,7 @@ async function compareFolding(flags: Flags): Promise<void> {
   }
   const { peerPython } = flags;
   if (peerPython === undefined) return;
-  const steps = Math.min(wholeNumber(flags.steps, "--steps"), rows.length);
+  const steps = Math.min(flags.steps, rows.length);
   for (const [name, way, options] of [
     ["padded", `${flags.peerType}-whole-head`, { batches: "fold-rows.json", micro: batch }],
     ["expert", flags.peerType, { batches: "fold-grouped.json", micro: batch }],
@@ -257,8 +256,8 @@ function configOf(flags: Flags, file: string, fold: boolean): ReturnType<typeof 
     data: { train: file, validationShare: 0.001 },
     seed: 0,
     training: {
-      batch: wholeNumber(flags.batch, "--batch"),
-      maxLength: wholeNumber(flags.maxLength, "--max-length"),
+      batch: flags.batch,
+      maxLength: flags.maxLength,
       fold,
     },
   });

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { Command } from "commander";
 import { UserError, formatBytes } from "../src/util/index.ts";
-import { wholeNumber } from "./flags.ts";
+import { count } from "./flags.ts";
 import { loadAverage, processorName } from "./machine.ts";
 import { prepareWorkload } from "./workload.ts";
 
@@ -15,11 +15,11 @@ interface Flags {
   readonly curve?: string;
   readonly tokens: string;
   readonly text: string;
-  readonly steps: string;
+  readonly steps: number;
   readonly dropout: string;
-  readonly threads?: string;
+  readonly threads?: number;
   readonly variants: string;
-  readonly rounds: string;
+  readonly rounds: number;
 }
 
 /** By name: precision, form of kept activations, checkpointing. */
@@ -53,10 +53,10 @@ export function memoryCommand(): Command {
     .option("--curve <folder>", "batches.npz and lora_init.safetensors: real batches instead of dense ones")
     .option("--tokens <rows x tokens>", "dense batches, half of each row supervised", "4x256")
     .option("--text <file>", "text of dense batches", join(repository, "assets/quickstart/train.jsonl"))
-    .option("--steps <n>", "steps of each variant and round; the fastest counts", "3")
-    .option("--rounds <n>", "processes of each variant, in turn", "1")
+    .option("--steps <n>", "steps of each variant and round; the fastest counts", count, 3)
+    .option("--rounds <n>", "processes of each variant, in turn", count, 1)
     .option("--dropout <share>", "LoRA dropout", "0.1")
-    .option("--threads <n>", "default: the processors at hand")
+    .option("--threads <n>", "default: the processors at hand", count)
     .option("--variants <names>", Object.keys(variants).join(", "), Object.keys(variants).join())
     .action(memory);
 }
@@ -77,15 +77,15 @@ async function memory(flags: Flags): Promise<void> {
     ...(flags.curve === undefined ? {} : { curve: flags.curve }),
     seed: 0,
     text: flags.text,
-    batches: wholeNumber(flags.steps, "--steps"),
+    batches: flags.steps,
     validation: false,
     rank: 16,
     targets: ["q_proj", "v_proj"],
     cache,
   });
-  const threads = flags.threads ?? String(availableParallelism());
+  const threads = flags.threads ?? availableParallelism();
   const results = new Map<string, Measured[]>(names.map((name) => [name, []]));
-  for (let round = 0; round < wholeNumber(flags.rounds, "--rounds"); round++) {
+  for (let round = 0; round < flags.rounds; round++) {
     for (const name of names) {
       const [precision, activations, checkpointing] = variants[name]!;
       const options = { precision, activations, checkpointing, threads, work: workload.folder };
@@ -99,7 +99,7 @@ async function memory(flags: Flags): Promise<void> {
         "--import",
         "tsx",
         join(import.meta.dirname, "memory-side.ts"),
-        ...Object.entries(settings).flatMap(([key, value]) => [`--${key}`, value]),
+        ...Object.entries(settings).flatMap(([key, value]) => [`--${key}`, String(value)]),
       ]);
       results.get(name)!.push(JSON.parse(stdout.trim().split("\n").at(-1)!) as Measured);
     }

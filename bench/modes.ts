@@ -8,23 +8,23 @@ import { promisify } from "node:util";
 import { createGunzip } from "node:zlib";
 import { Command } from "commander";
 import { UserError, formatBytes, parseJson } from "../src/util/index.ts";
-import { wholeNumber } from "./flags.ts";
+import { count } from "./flags.ts";
 import { loadAverage, processorName } from "./machine.ts";
 import { type Mode, type SideJob, modeNamed, nameOf } from "./modes-list.ts";
 
 interface Flags {
   readonly model: string;
   readonly data: readonly string[];
-  readonly rows: string;
+  readonly rows: number;
   readonly modes: string;
   readonly seeds: string;
-  readonly steps: string;
-  readonly batch: string;
-  readonly microTokens: string;
-  readonly maxLength: string;
-  readonly validationBatches: string;
+  readonly steps: number;
+  readonly batch: number;
+  readonly microTokens: number;
+  readonly maxLength: number;
+  readonly validationBatches: number;
   readonly detail?: boolean;
-  readonly threads?: string;
+  readonly threads?: number;
 }
 
 const repository = join(import.meta.dirname, "..");
@@ -37,16 +37,16 @@ export function modesCommand(): Command {
     )
     .requiredOption("--model <path>", "a model folder or .gguf file")
     .requiredOption("--data <files...>", "dialogues as `attune train` reads them; .jsonl may be gzipped")
-    .option("--rows <n>", "lines of each file that are read", "2000")
+    .option("--rows <n>", "lines of each file that are read", count, 2000)
     .option("--modes <names>", "comma-separated; float32 is always among them", defaults)
     .option("--seeds <list>", "seeds of order and adapter, comma-separated", "1")
-    .option("--steps <n>", "steps of training", "40")
-    .option("--batch <n>", "replies a step", "16")
-    .option("--micro-tokens <n>", "most tokens computed at once", "700")
-    .option("--max-length <n>", "longest sequence in tokens", "512")
-    .option("--validation-batches <n>", "micro-batches to validate on", "8")
+    .option("--steps <n>", "steps of training", count, 40)
+    .option("--batch <n>", "replies a step", count, 16)
+    .option("--micro-tokens <n>", "most tokens computed at once", count, 700)
+    .option("--max-length <n>", "longest sequence in tokens", count, 512)
+    .option("--validation-batches <n>", "micro-batches to validate on", count, 8)
     .option("--detail", "also loss and gradient over bits, block sizes and layers")
-    .option("--threads <n>", "threads; default: the physical cores")
+    .option("--threads <n>", "threads; default: the physical cores", count)
     .action(compareModes);
 }
 
@@ -78,7 +78,7 @@ async function compareModes(flags: Flags): Promise<void> {
   ]);
   try {
     for (const data of flags.data) {
-      const file = await firstLines(data, wholeNumber(flags.rows, "--rows"), work);
+      const file = await firstLines(data, flags.rows, work);
       const outcomes = new Map<string, Outcome[]>();
       const untrained: number[] = [];
       let detail: string[] = [];
@@ -115,12 +115,12 @@ function jobOf(flags: Flags, given: Pick<SideJob, "data" | "seed" | "work">): Si
   return {
     role: "train",
     model: flags.model,
-    steps: wholeNumber(flags.steps, "--steps"),
-    batch: wholeNumber(flags.batch, "--batch"),
-    microTokens: wholeNumber(flags.microTokens, "--micro-tokens"),
-    maxLength: wholeNumber(flags.maxLength, "--max-length"),
-    validationBatches: wholeNumber(flags.validationBatches, "--validation-batches"),
-    ...(flags.threads === undefined ? {} : { threads: wholeNumber(flags.threads, "--threads") }),
+    steps: flags.steps,
+    batch: flags.batch,
+    microTokens: flags.microTokens,
+    maxLength: flags.maxLength,
+    validationBatches: flags.validationBatches,
+    ...(flags.threads === undefined ? {} : { threads: flags.threads }),
     mode: { base: "float32" },
     modes: [],
     ...given,

@@ -5,13 +5,13 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { Command } from "commander";
 import { UserError, formatBytes, formatDuration } from "../src/util/index.ts";
-import { wholeNumber } from "./flags.ts";
+import { count } from "./flags.ts";
 import { loadAverage, processorName } from "./machine.ts";
 
 interface Flags {
   readonly model: string;
   readonly data: string;
-  readonly rows: string;
+  readonly rows: number;
   readonly steps: string;
   readonly batch: string;
   readonly only?: string;
@@ -52,7 +52,7 @@ export function planCommand(): Command {
     .description("peak memory and seconds a step: what a plan expects, and what a run of a few steps says")
     .option("--model <path>", "a model folder or .gguf file", join(repository, "assets/quickstart/model"))
     .option("--data <file>", "JSON lines of dialogues", join(repository, "assets/quickstart/train.jsonl"))
-    .option("--rows <n>", "how many of its lines are read", "240")
+    .option("--rows <n>", "how many of its lines are read", count, 240)
     .option("--steps <n>", "steps of each run; the first does not count as time", "6")
     .option("--batch <n>", "replies a step", "8")
     .option("--only <names>", `of ${Object.keys(configurations).join("; ")}, separated by ;`)
@@ -77,7 +77,7 @@ async function plan(flags: Flags): Promise<void> {
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
   const data = join(folder, "data.jsonl");
-  const lines = (await readFile(flags.data, "utf8")).split("\n").slice(0, wholeNumber(flags.rows, "--rows"));
+  const lines = (await readFile(flags.data, "utf8")).split("\n").slice(0, flags.rows);
   await writeFile(data, `${lines.join("\n")}\n`);
   const say = (line: string): void => void process.stdout.write(`${line}\n`);
   if (flags.json !== true) {

@@ -23,33 +23,33 @@ import {
   trainingEngine,
 } from "../src/train/index.ts";
 import { UserError, formatBytes } from "../src/util/index.ts";
-import { wholeNumber } from "./flags.ts";
+import { count } from "./flags.ts";
 import { loadAverage, peakBytes, processorName } from "./machine.ts";
 
 interface Flags {
-  readonly layers: string;
-  readonly tokens: string;
-  readonly steps: string;
+  readonly layers: number;
+  readonly tokens: number;
+  readonly steps: number;
   readonly base: string;
   readonly backward: string;
-  readonly blockSize: string;
-  readonly threads?: string;
+  readonly blockSize: number;
+  readonly threads?: number;
 }
 
 export function sevenBCommand(): Command {
   return new Command("seven-b")
     .description("a training step at the shapes of Llama-2-7B, 4-bit base, every block recomputed")
-    .option("--layers <n>", "blocks of the model; fewer of them to extrapolate from", "32")
-    .option("--tokens <n>", "length of the one row", "256")
-    .option("--steps <n>", "steps; the first also touches fresh memory", "2")
+    .option("--layers <n>", "blocks of the model; fewer of them to extrapolate from", count, 32)
+    .option("--tokens <n>", "length of the one row", count, 256)
+    .option("--steps <n>", "steps; the first also touches fresh memory", count, 2)
     .option(
       "--base <name>",
       "stored (random Q4_0 blocks), int4 or nf4 (quantised from random floats)",
       "stored",
     )
     .option("--backward <name>", "float32 or int8", "float32")
-    .option("--block-size <n>", "weights that share a scale, for int4 and nf4", "64")
-    .option("--threads <n>", "threads; default: the physical cores")
+    .option("--block-size <n>", "weights that share a scale, for int4 and nf4", count, 64)
+    .option("--threads <n>", "threads; default: the physical cores", count)
     .action(measure);
 }
 
@@ -74,16 +74,14 @@ async function measure(flags: Flags): Promise<void> {
   if (!["stored", "int4", "nf4"].includes(base))
     throw new UserError(`--base is ${flags.base}; it must be one of stored, int4, nf4`);
   const backward = flags.backward === "int8" ? "int8" : "float32";
-  const frozen: FrozenBase = { base, backward, blockSize: wholeNumber(flags.blockSize, "--block-size") };
-  const spec = llama7b(wholeNumber(flags.layers, "--layers"));
-  const tokens = wholeNumber(flags.tokens, "--tokens");
+  const frozen: FrozenBase = { base, backward, blockSize: flags.blockSize };
+  const spec = llama7b(flags.layers);
+  const { tokens } = flags;
   const store = randomStore(spec, base === "stored");
   const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
   const processBytes = process.memoryUsage.rss();
-  await using runtime = await onnxRuntime(
-    flags.threads === undefined ? {} : { threads: wholeNumber(flags.threads, "--threads") },
-  );
+  await using runtime = await onnxRuntime(flags.threads === undefined ? {} : { threads: flags.threads });
   let began = performance.now();
   const model = await loadFrozenModel(runtime, spec, store, frozen);
   const loadSeconds = (performance.now() - began) / 1000;
@@ -112,7 +110,7 @@ async function measure(flags: Flags): Promise<void> {
   const seconds: number[] = [];
   const processorSeconds: number[] = [];
   let loss = Number.NaN;
-  for (let step = 1; step <= wholeNumber(flags.steps, "--steps"); step++) {
+  for (let step = 1; step <= flags.steps; step++) {
     began = performance.now();
     const used = process.cpuUsage();
     loss = await engine.accumulate([row], 1 / supervised, step);

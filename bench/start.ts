@@ -6,14 +6,14 @@ import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import { Command } from "commander";
 import { UserError, formatBytes } from "../src/util/index.ts";
-import { wholeNumber } from "./flags.ts";
+import { count } from "./flags.ts";
 import { loadAverage, median, peakOf, processorName } from "./machine.ts";
 
 interface Flags {
   readonly model: string;
   readonly data: string;
   readonly base: string;
-  readonly rounds: string;
+  readonly rounds: number;
   readonly steps: boolean;
   readonly evaluation?: boolean;
   readonly set: readonly string[];
@@ -45,7 +45,7 @@ export function startCommand(): Command {
     .requiredOption("--model <path>", "a model folder or .gguf file")
     .option("--data <file>", "what is trained on", join(repository, "assets/quickstart/train.jsonl"))
     .option("--base <names>", "training.base of each row", "float32,int8,int4")
-    .option("--rounds <n>", "processes of each base, in turn; the middle one by `ready` counts", "3")
+    .option("--rounds <n>", "processes of each base, in turn; the middle one by `ready` counts", count, 3)
     .option("--no-steps", "end each process when its first step could begin")
     .option("--evaluation", "keep the evaluation before the first step, which reads the whole validation set")
     .option(
@@ -59,13 +59,10 @@ export function startCommand(): Command {
 }
 
 async function start(flags: Flags): Promise<void> {
-  const rounds = wholeNumber(flags.rounds, "--rounds");
-  if (!Number.isInteger(rounds) || rounds < 1)
-    throw new UserError(`--rounds is ${flags.rounds}; it must be a whole number from 1`, { next: "Try 3." });
   const program = await build();
   const bases = flags.base.split(",");
   const found = new Map<string, Start[]>(bases.map((base) => [base, []]));
-  for (let round = 0; round < rounds; round++)
+  for (let round = 0; round < flags.rounds; round++)
     for (const base of bases) found.get(base)!.push(await measure(program, base, flags));
   const results = bases.map((base) => ({ base, ...middle(found.get(base)!) }));
   if (flags.json === true) {
@@ -74,7 +71,7 @@ async function start(flags: Flags): Promise<void> {
   }
   const names = Object.keys(results[0]!.parts);
   const say = (cells: readonly string[]): void => void process.stdout.write(`| ${cells.join(" | ")} |\n`);
-  process.stdout.write(`${processorName()}, load ${loadAverage()}, ${rounds} round(s), seconds\n`);
+  process.stdout.write(`${processorName()}, load ${loadAverage()}, ${flags.rounds} round(s), seconds\n`);
   say(["base", ...names, "**ready**", "peak", "evaluation", "replies", "step begins", "step ends"]);
   say(Array.from({ length: names.length + 7 }, () => "---"));
   const seconds = (value: number | undefined): string => (value === undefined ? "–" : value.toFixed(2));

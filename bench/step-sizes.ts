@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
 import { formatBytes, writeFileAtomic } from "../src/util/index.ts";
-import { wholeNumber } from "./flags.ts";
+import { count } from "./flags.ts";
 import { loadAverage, processorName } from "./machine.ts";
 import { attuneSide, plainLora } from "./sides.ts";
 import { type Side, microBatchSeconds, startSide } from "./turns.ts";
@@ -13,9 +13,9 @@ interface Flags {
   readonly model: string;
   readonly sizes: string;
   readonly base: string;
-  readonly rounds: string;
+  readonly rounds: number;
   readonly microTokens: string;
-  readonly threads?: string;
+  readonly threads?: number;
 }
 
 const repository = join(import.meta.dirname, "..");
@@ -30,20 +30,24 @@ export function stepSizesCommand(): Command {
       "4x256,64x256",
     )
     .option("--base <names>", "how the frozen layers are held, comma-separated", "float32,int8")
-    .option("--rounds <n>", "steps of the largest size, after one to warm up; the least time counts", "3")
+    .option(
+      "--rounds <n>",
+      "steps of the largest size, after one to warm up; the least time counts",
+      count,
+      3,
+    )
     .option("--micro-tokens <n>", "most tokens computed at once", "700")
-    .option("--threads <n>", "threads; default: the processors at hand")
+    .option("--threads <n>", "threads; default: the processors at hand", count)
     .action(compareSizes);
 }
 
 async function compareSizes(flags: Flags): Promise<void> {
-  const threads = flags.threads ?? String(availableParallelism());
-  const rounds = wholeNumber(flags.rounds, "--rounds");
+  const threads = flags.threads ?? availableParallelism();
+  const { rounds } = flags;
   process.stdout.write(
     `step-sizes: ${flags.sizes}, the least of ${rounds} rounds; ${processorName()}, ${threads} threads, load ${loadAverage()}\n`,
   );
-  for (const base of flags.base.split(","))
-    await compareOf(base, flags, { rounds, threads: Number(threads) });
+  for (const base of flags.base.split(",")) await compareOf(base, flags, { rounds, threads });
 }
 
 interface Sized {

@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { basename, join } from "node:path";
 import { Command } from "commander";
 import { formatBytes } from "../src/util/index.ts";
-import { wholeNumber } from "./flags.ts";
+import { count, countFromZero } from "./flags.ts";
 import { loadAverage, median, processorName } from "./machine.ts";
 import { drawLosses } from "./loss-picture.ts";
 import { type SharedOptions, attuneSide, peerSide, peers } from "./sides.ts";
@@ -17,20 +17,20 @@ interface Flags {
   readonly tokens: string;
   readonly curve?: string;
   readonly data?: string;
-  readonly batch: string;
-  readonly maxLength: string;
-  readonly seed: string;
+  readonly batch: number;
+  readonly maxLength: number;
+  readonly seed: number;
   readonly text: string;
   readonly dropout: string;
-  readonly steps: string;
-  readonly warmup: string;
-  readonly rounds: string;
-  readonly rank: string;
+  readonly steps: number;
+  readonly warmup: number;
+  readonly rounds: number;
+  readonly rank: number;
   readonly alpha: string;
   readonly targets: string;
   readonly microTokens: string;
   readonly base: string;
-  readonly threads?: string;
+  readonly threads?: number;
   readonly validate?: boolean;
   readonly picture?: string;
   readonly json?: boolean;
@@ -47,23 +47,24 @@ export function trainStepCommand(): Command {
     .option("--tokens <rows x tokens>", "dense batches, half of each row supervised", "4x256")
     .option("--curve <folder>", "batches.npz and lora_init.safetensors: real batches instead of dense ones")
     .option("--data <file>", "dialogues as `attune train` reads them, row by row: real batches of this data")
-    .option("--batch <n>", "with --data: replies a step", "16")
-    .option("--max-length <n>", "with --data: longest row in tokens", "512")
-    .option("--seed <n>", "of the order of --data and of the initial adapter", "0")
+    .option("--batch <n>", "with --data: replies a step", count, 16)
+    .option("--max-length <n>", "with --data: longest row in tokens", count, 512)
+    .option("--seed <n>", "of the order of --data and of the initial adapter", countFromZero, 0)
     .option(
       "--text <file>",
       "JSON lines whose text fills dense batches",
       join(repository, "assets/quickstart/train.jsonl"),
     )
     .option("--dropout <share>", "LoRA dropout", "0")
-    .option("--steps <n>", "measured steps of each side", "10")
-    .option("--warmup <n>", "steps before those", "2")
+    .option("--steps <n>", "measured steps of each side", count, 10)
+    .option("--warmup <n>", "steps before those", countFromZero, 2)
     .option(
       "--rounds <n>",
       "times the measured steps are made; of each micro-batch the least time counts",
-      "1",
+      count,
+      1,
     )
-    .option("--rank <n>", "LoRA rank", "16")
+    .option("--rank <n>", "LoRA rank", count, 16)
     .option("--alpha <n>", "LoRA alpha", "32")
     .option("--targets <names>", "adapted layers", "q_proj,v_proj")
     .option("--micro-tokens <n>", "most tokens Attune computes at once", "700")
@@ -72,7 +73,7 @@ export function trainStepCommand(): Command {
       "how Attune holds the frozen layers, comma-separated; the first is compared",
       "float32",
     )
-    .option("--threads <n>", "threads of each side; default: the processors at hand")
+    .option("--threads <n>", "threads of each side; default: the processors at hand", count)
     .option("--validate", "with --curve or --data: validation loss before and after")
     .option("--picture <file.svg>", "the losses of all sides as a picture, and beside it as .json")
     .option("--json", "print one line of JSON")
@@ -96,11 +97,8 @@ interface Measured {
 }
 
 async function trainStep(flags: Flags): Promise<void> {
-  const threads =
-    flags.threads === undefined ? availableParallelism() : wholeNumber(flags.threads, "--threads");
-  const steps = wholeNumber(flags.steps, "--steps");
-  const warmup = wholeNumber(flags.warmup, "--warmup", 0);
-  const rounds = wholeNumber(flags.rounds, "--rounds");
+  const threads = flags.threads ?? availableParallelism();
+  const { steps, warmup, rounds } = flags;
   const workload = await prepareWorkload({
     model: flags.model,
     dense: denseSize(flags.tokens, "--tokens"),
@@ -110,15 +108,15 @@ async function trainStep(flags: Flags): Promise<void> {
       : {
           data: {
             file: flags.data,
-            batch: wholeNumber(flags.batch, "--batch"),
-            maxLength: wholeNumber(flags.maxLength, "--max-length"),
+            batch: flags.batch,
+            maxLength: flags.maxLength,
           },
         }),
-    seed: wholeNumber(flags.seed, "--seed", 0),
+    seed: flags.seed,
     text: flags.text,
     batches: warmup + steps,
     validation: flags.validate === true,
-    rank: wholeNumber(flags.rank, "--rank"),
+    rank: flags.rank,
     targets: flags.targets.split(","),
     cache: join(repository, ".cache", "bench"),
   });
@@ -138,7 +136,7 @@ function sidesOf(flags: Flags, folder: string, threads: number): SideOptions[] {
   const shared: SharedOptions = {
     work: folder,
     threads,
-    rank: flags.rank,
+    rank: String(flags.rank),
     alpha: flags.alpha,
     targets: flags.targets,
     dropout: flags.dropout,
@@ -234,8 +232,8 @@ function report(
     loadAverage: loadAverage(),
     batches: titleOf(flags),
     dropout: Number(flags.dropout),
-    steps: wholeNumber(flags.steps, "--steps"),
-    rounds: wholeNumber(flags.rounds, "--rounds"),
+    steps: flags.steps,
+    rounds: flags.rounds,
     ceilingGigaflops: rate / 1e9,
     stepGigaflop: all / 1e9,
     shareOfCeilingLinear: linear / stepSeconds / rate,
@@ -267,7 +265,7 @@ function report(
 }
 
 function roundsNamed({ rounds }: Flags): string {
-  return rounds === "1" ? "" : `, the least of ${rounds} rounds`;
+  return rounds === 1 ? "" : `, the least of ${rounds} rounds`;
 }
 
 function titleOf({ curve, data, tokens, batch, seed }: Flags): string {
