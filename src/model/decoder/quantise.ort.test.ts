@@ -160,6 +160,13 @@ describe("the 8-bit base", () => {
     });
   });
 
+  it("marks the rows that hold something else than numbers, and no other", () => {
+    const weight = Float32Array.of(1, Number.NaN, -2, 4, Number.POSITIVE_INFINITY, 1, 0, 0);
+    const { codes, scale } = quantiseRows(weight, 2, new Float32Array(2).fill(1));
+    expect([...scale]).toEqual([Number.NaN, Math.fround(4 / 127), Number.NaN, Math.fround(1e-12 / 127)]);
+    expect([...codes.subarray(2, 4), ...codes.subarray(6)]).toEqual([-63, 127, 0, 0]);
+  });
+
   it("measures columns over all weights that read one input", () => {
     const level = rmsOfColumns([Float32Array.of(3, 0, 4, 2), Float32Array.of(5, -2)], 2);
     expect(level[0]).toBeCloseTo(Math.sqrt(50 / 3), 5);
