@@ -15,7 +15,21 @@ export interface RowView {
  * `graph` with an input of its own for each slice of the first axis of an input whose shape is in numbers. A barrier between the two
  * stands behind it then: what it puts off is still put off, and with it what else that reads.
  */
-export function viewRows(graph: Graph): { readonly graph: Graph; readonly views: readonly RowView[] } {
+export function viewRows(graph: Graph): Viewed {
+  const result = known.get(graph) ?? viewed(graph);
+  known.set(graph, result);
+  return result;
+}
+
+interface Viewed {
+  readonly graph: Graph;
+  readonly views: readonly RowView[];
+}
+
+/** A graph is planned for many sizes and compiled. */
+const known = new WeakMap<Graph, Viewed>();
+
+function viewed(graph: Graph): Viewed {
   const outputs = new Set(graph.outputs.values());
   const whole = new Map<Value, Waiting>(
     graph.inputs
@@ -44,7 +58,7 @@ export function viewRows(graph: Graph): { readonly graph: Graph; readonly views:
       if (tokens.length === 0) replaced.set(result, value);
       else nodes.push({ op: "Barrier", inputs: [value, ...tokens], outputs: [result], attributes: {} });
     } else {
-      nodes.push({ ...node, inputs });
+      nodes.push(inputs.every((input, i) => input === node.inputs[i]) ? node : { ...node, inputs });
     }
   }
   if (views.size === 0) return { graph, views: [] };
