@@ -61,12 +61,13 @@ export function foldCommand(): Command {
     .action(compareFolding);
 }
 
+/** One way to train the rows. */
 interface Loop {
   readonly name: string;
-  readonly rowsPerSecond: number;
-  readonly tokensPerSecond: number;
+  readonly side: SideOptions;
   readonly steps: number;
-  readonly peakBytes: number;
+  /** Tokens of the rows that its steps train, where that is not what it reads. */
+  readonly rowTokens?: number;
 }
 
 async function compareFolding(flags: Flags): Promise<void> {
@@ -94,90 +95,92 @@ async function compareFolding(flags: Flags): Promise<void> {
   await save(work, "fold-folded.json", folded);
   // Lengths of the whole range, whatever the number of steps.
   await save(work, "fold-grouped.json", spread(grouped));
-  const firstRows = rows.slice(0, 2);
-  await save(work, "fold-first.json", firstRows);
-  const count = (batches: readonly (readonly Row[])[], of: (row: Row) => number): number =>
-    batches.flat().reduce((sum, row) => sum + of(row), 0);
-  const tokens = [count(rows, ({ ids }) => ids.length), count(folded, ({ ids }) => ids.length)] as const;
+  const tokensOf = (batches: readonly (readonly Row[])[]): number =>
+    batches.flat().reduce((sum, { ids }) => sum + ids.length, 0);
+  const tokens = [tokensOf(rows), tokensOf(folded)] as const;
   const replies = rows.flat().length;
   const shared: SharedOptions = { work, threads, ...plainLora };
   process.stdout.write(
     `fold: ${replies} rows of ${tokens[0]} tokens, folded ${tokens[1]} (${(tokens[0] / tokens[1]).toFixed(2)} times fewer); batch ${batch}${rounds === 1 ? "" : `, the least of ${rounds} rounds`}; ${processorName()}, ${threads} threads, load ${loadAverage()}\n`,
   );
-  const loops: Loop[] = [];
-  const show = (loop: Loop): void => {
-    loops.push(loop);
-    process.stdout.write(
-      `${loop.name.padEnd(28)} ${loop.rowsPerSecond.toFixed(2).padStart(7)} rows/s  ${loop.tokensPerSecond.toFixed(0).padStart(6)} row tokens/s  ${loop.steps} steps  peak ${formatBytes(loop.peakBytes)}\n`,
-    );
-  };
-  const perRow = tokens[0] / replies;
-  for (const base of flags.base.split(",")) {
-    const options = { base, microTokens: flags.microTokens };
-    const side = attuneSide(shared, { ...options, batches: "fold-folded.json" });
-    const own = await timeSteps(side, folded.length, rounds);
-    show({
-      ...own,
-      name: side.name,
-      rowsPerSecond: replies / own.seconds,
-      tokensPerSecond: tokens[0] / own.seconds,
-    });
-  }
+  const loops: Loop[] = flags.base.split(",").map((base) => {
+    const options = { base, microTokens: flags.microTokens, batches: "fold-folded.json" };
+    const side = attuneSide(shared, options);
+    return { name: side.name, side, steps: folded.length, rowTokens: tokens[0] };
+  });
   const { peerPython } = flags;
-  if (peerPython === undefined) return;
-  const steps = Math.min(flags.steps, rows.length);
-  for (const [name, way, options] of [
-    ["padded", `${flags.peerType}-whole-head`, { batches: "fold-rows.json", micro: batch }],
-    ["expert", flags.peerType, { batches: "fold-grouped.json", micro: batch }],
-  ] as const) {
-    const side = peerSide(shared, peerPython, way, options);
-    const { seconds, tokens: read, peakBytes } = await timeSteps(side, steps, rounds);
-    // Rows of other lengths: its rows a second follow from its tokens a second.
-    const tokensPerSecond = read / seconds;
-    show({
-      name: `${side.name}, ${name}`,
-      rowsPerSecond: tokensPerSecond / perRow,
-      tokensPerSecond,
-      steps,
-      peakBytes,
-    });
-    const ratios = loops.filter((one) => one.name.startsWith("attune"));
-    process.stdout.write(
-      `  ${ratios.map((one) => `${one.name} ${(one.tokensPerSecond / tokensPerSecond).toFixed(1)} ×`).join(", ")}\n`,
-    );
+  if (peerPython !== undefined) {
+    const steps = Math.min(flags.steps, rows.length);
+    const peerLoop = (name: string, way: string, batches: string): Loop => {
+      const side = peerSide(shared, peerPython, way, { batches, micro: batch });
+      return { name: `${side.name}, ${name}`, side, steps };
+    };
+    loops.push(peerLoop("padded", `${flags.peerType}-whole-head`, "fold-rows.json"));
+    loops.push(peerLoop("expert", flags.peerType, "fold-grouped.json"));
   }
+  report(await timeInTurn(loops, rounds), tokens[0] / replies);
+  if (peerPython === undefined) return;
   await compareGradients(shared, flags, peerPython);
 }
 
-interface Timed {
-  readonly seconds: number;
-  readonly tokens: number;
-  readonly steps: number;
+interface Timed extends Loop {
+  readonly tokensPerSecond: number;
   readonly peakBytes: number;
 }
 
-/** One warm step, then so many measured ones, round after round. */
-async function timeSteps(options: SideOptions, steps: number, rounds: number): Promise<Timed> {
+/** Every loop in each round, in a process of its own: they need too much memory to wait for one another. */
+async function timeInTurn(loops: readonly Loop[], rounds: number): Promise<Timed[]> {
+  const measured = loops.map(() => [] as Round[]);
+  for (let round = 0; round < rounds; round++)
+    for (const [i, loop] of loops.entries()) {
+      measured[i]!.push(await timeSteps(loop));
+      process.stderr.write(`round ${round + 1} of ${rounds}: ${loop.name}\n`);
+    }
+  return loops.map((loop, i) => {
+    const own = measured[i]!;
+    const turns = own.flatMap(({ seconds }) => seconds);
+    const seconds = leastOfRounds(turns, loop.steps).reduce((a, b) => a + b, 0);
+    return {
+      ...loop,
+      tokensPerSecond: (loop.rowTokens ?? own[0]!.tokens) / seconds,
+      peakBytes: Math.max(...own.map(({ peakBytes }) => peakBytes)),
+    };
+  });
+}
+
+/** Rows differ in length from loop to loop: a loop's rows a second follow from its tokens a second. */
+function report(timed: readonly Timed[], tokensPerRow: number): void {
+  const own = timed.filter(({ rowTokens }) => rowTokens !== undefined);
+  for (const loop of timed) {
+    const { name, tokensPerSecond, steps, peakBytes } = loop;
+    const ratios = own.map((one) => `${one.name} ${(one.tokensPerSecond / tokensPerSecond).toFixed(1)} ×`);
+    process.stdout.write(
+      `${name.padEnd(28)} ${(tokensPerSecond / tokensPerRow).toFixed(2).padStart(7)} rows/s  ${tokensPerSecond.toFixed(0).padStart(6)} row tokens/s  ${steps} steps  peak ${formatBytes(peakBytes).padStart(8)}${own.includes(loop) ? "" : `  ${ratios.join(", ")}`}\n`,
+    );
+  }
+}
+
+interface Round {
+  /** Of each step's micro-batches. */
+  readonly seconds: readonly (readonly number[])[];
+  /** That the steps read. */
+  readonly tokens: number;
+  readonly peakBytes: number;
+}
+
+/** One warm step, then the measured ones. */
+async function timeSteps({ side: options, steps }: Loop): Promise<Round> {
   const side = await startSide(options);
   try {
     await side.ask({ do: "step", step: 0 });
-    const timed: { readonly seconds: readonly number[]; readonly tokens: number }[] = [];
-    for (let turn = 0; turn < rounds * steps; turn++) {
-      const answer = await side.ask({ do: "step", step: turn % steps });
-      timed.push({ seconds: microBatchSeconds(answer), tokens: Number(answer["tokens"]) });
+    const seconds: (readonly number[])[] = [];
+    let tokens = 0;
+    for (let step = 0; step < steps; step++) {
+      const answer = await side.ask({ do: "step", step });
+      seconds.push(microBatchSeconds(answer));
+      tokens += Number(answer["tokens"]);
     }
-    const least = leastOfRounds(
-      timed.map(({ seconds }) => seconds),
-      steps,
-    );
-    const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
-    const tokens = sum(timed.slice(0, steps).map((step) => step.tokens));
-    return {
-      seconds: sum(least),
-      tokens,
-      steps,
-      peakBytes: Number((await side.ask({ do: "peak" }))["peakBytes"]),
-    };
+    return { seconds, tokens, peakBytes: Number((await side.ask({ do: "peak" }))["peakBytes"]) };
   } finally {
     await side.close();
   }
