@@ -1,6 +1,8 @@
 /** `npm run bench -- NAME`: measurements of Attune beside its peers, each in one run on one machine. */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import { Command } from "commander";
-import { UserError } from "../src/util/index.ts";
+import { UserError, lockFile } from "../src/util/index.ts";
 import { curveCommand } from "./curve.ts";
 import { decodeCommand } from "./decode.ts";
 import { detectorsCommand } from "./detectors.ts";
@@ -32,10 +34,24 @@ const program = new Command("bench")
   .addCommand(detectorsCommand())
   .showHelpAfterError();
 
+// Two at once would measure each other, and write each other's batches.
+const scratch = join(import.meta.dirname, "..", ".cache", "bench");
+let lock: AsyncDisposable | undefined;
+program.hook("preAction", async () => {
+  await mkdir(scratch, { recursive: true });
+  lock = await lockFile(
+    join(scratch, "bench.lock"),
+    "the benchmarks' scratch folder",
+    "take another checkout",
+  );
+});
+
 try {
   await program.parseAsync(process.argv);
 } catch (error) {
   if (!(error instanceof UserError)) throw error;
   process.stderr.write(`error: ${error.message}\n`);
   process.exitCode = 1;
+} finally {
+  await lock?.[Symbol.asyncDispose]();
 }
