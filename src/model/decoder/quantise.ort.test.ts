@@ -163,7 +163,8 @@ describe("the 8-bit base", () => {
   it("marks the rows that hold something else than numbers, and no other", () => {
     const weight = Float32Array.of(1, Number.NaN, -2, 4, Number.POSITIVE_INFINITY, 1, 0, 0);
     const { codes, scale } = quantiseRows(weight, 2, new Float32Array(2).fill(1));
-    expect([...scale]).toEqual([Number.NaN, Math.fround(4 / 127), Number.NaN, Math.fround(1e-12 / 127)]);
+    expect([...scale].map(Number.isFinite)).toEqual([false, true, false, true]);
+    expect(scale[1]).toBe(Math.fround(4 / 127));
     expect([...codes.subarray(2, 4), ...codes.subarray(6)]).toEqual([-63, 127, 0, 0]);
   });
 

@@ -24,21 +24,18 @@ export function quantiseRows(weight: Float32Array, columns: number, smoothing: F
   for (let row = 0; row < rows; row++) {
     const from = row * columns;
     let most = 1e-12;
+    let sum = 0;
     for (let i = 0; i < columns; i++) {
       const size = Math.abs(weight[from + i]! * smoothing[i]!);
       if (size > most) most = size;
-    }
-    const inverse = 127 / most;
-    let isNumbers = true;
-    for (let i = 0; i < columns; i++) {
-      // Truncating what is above 0 is half the time of Math.round.
-      const code = ((weight[from + i]! * smoothing[i]! * inverse + 128.5) | 0) - 128;
-      // NaN is truncated to 0, and infinity takes part in 0 · ∞.
-      if (code === -128) isNumbers = false;
-      codes[from + i] = code;
+      sum += size;
     }
     // A weight that is no number is no code either: its row says so.
-    scale[row] = isNumbers ? most / 127 : Number.NaN;
+    scale[row] = Number.isNaN(sum) ? Number.NaN : most / 127;
+    const inverse = 127 / most;
+    // Truncating what is above 0 is half the time of Math.round.
+    for (let i = 0; i < columns; i++)
+      codes[from + i] = ((weight[from + i]! * smoothing[i]! * inverse + 128.5) | 0) - 128;
   }
   return { codes, scale };
 }
