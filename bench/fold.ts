@@ -27,7 +27,7 @@ interface Flags {
   readonly maxLength: number;
   readonly steps: number;
   readonly rounds: number;
-  readonly microTokens: string;
+  readonly microTokens: number;
   readonly base: string;
   readonly peerPython?: string;
   readonly peerType: string;
@@ -53,7 +53,7 @@ export function foldCommand(): Command {
       count,
       1,
     )
-    .option("--micro-tokens <n>", "most tokens Attune computes at once", "700")
+    .option("--micro-tokens <n>", "most tokens Attune computes at once", count, 700)
     .option("--base <names>", "how Attune holds the frozen layers, comma-separated", "float32,int8")
     .option("--peer-python <path>", "a Python that has torch, transformers, peft and safetensors")
     .option("--peer-type <name>", "the peer's loops run in: bf16 or best (float32)", "bf16")

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { Command } from "commander";
 import { UserError, formatBytes } from "../src/util/index.ts";
-import { count } from "./flags.ts";
+import { count, dropoutShare } from "./flags.ts";
 import { loadAverage, processorName } from "./machine.ts";
 import { prepareWorkload } from "./workload.ts";
 
@@ -16,7 +16,7 @@ interface Flags {
   readonly tokens: string;
   readonly text: string;
   readonly steps: number;
-  readonly dropout: string;
+  readonly dropout: number;
   readonly threads?: number;
   readonly variants: string;
   readonly rounds: number;
@@ -55,7 +55,7 @@ export function memoryCommand(): Command {
     .option("--text <file>", "text of dense batches", join(repository, "assets/quickstart/train.jsonl"))
     .option("--steps <n>", "steps of each variant and round; the fastest counts", count, 3)
     .option("--rounds <n>", "processes of each variant, in turn", count, 1)
-    .option("--dropout <share>", "LoRA dropout", "0.1")
+    .option("--dropout <share>", "LoRA dropout", dropoutShare, 0.1)
     .option("--threads <n>", "default: the processors at hand", count)
     .option("--variants <names>", Object.keys(variants).join(", "), Object.keys(variants).join())
     .action(memory);

@@ -27,29 +27,31 @@ export interface SharedOptions {
   /** The folder of `prepareWorkload`. */
   readonly work: string;
   readonly threads: number;
-  readonly rank: string;
-  readonly alpha: string;
+  readonly rank: number;
+  readonly alpha: number;
   readonly targets: string;
-  readonly dropout: string;
+  readonly dropout: number;
 }
 
 /** Attune's default adapter, without dropout: for benchmarks that do not vary it. */
-export const plainLora = { rank: "16", alpha: "32", targets: "q_proj,v_proj", dropout: "0" } as const;
+export const plainLora = { rank: 16, alpha: 32, targets: "q_proj,v_proj", dropout: 0 } as const;
 
-const settingsOf = ({ threads, rank, alpha, targets, dropout }: SharedOptions): Record<string, string> => ({
-  threads: String(threads),
+type Settings = Readonly<Record<string, string | number>>;
+
+const settingsOf = ({ threads, rank, alpha, targets, dropout }: SharedOptions): Settings => ({
+  threads,
   rank,
   alpha,
   targets,
   dropout,
 });
 
-const flagsOf = (settings: Readonly<Record<string, string>>): string[] =>
-  Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
+const flagsOf = (settings: Settings): string[] =>
+  Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
 
 export function attuneSide(
   shared: SharedOptions,
-  options: { readonly base: string; readonly microTokens: string; readonly batches?: string },
+  options: { readonly base: string; readonly microTokens: number; readonly batches?: string },
 ): SideOptions {
   const { base, microTokens, batches = "batches.json" } = options;
   return {
@@ -88,7 +90,7 @@ export function peerSide(
     args: [
       join(import.meta.dirname, "peer", "train_step.py"),
       shared.work,
-      ...flagsOf({ batches, micro: String(micro) }),
+      ...flagsOf({ batches, micro }),
       ...flagsOf(settingsOf(shared)),
       ...peer.args,
     ],

@@ -14,7 +14,7 @@ interface Flags {
   readonly sizes: string;
   readonly base: string;
   readonly rounds: number;
-  readonly microTokens: string;
+  readonly microTokens: number;
   readonly threads?: number;
 }
 
@@ -36,7 +36,7 @@ export function stepSizesCommand(): Command {
       count,
       3,
     )
-    .option("--micro-tokens <n>", "most tokens computed at once", "700")
+    .option("--micro-tokens <n>", "most tokens computed at once", count, 700)
     .option("--threads <n>", "threads; default: the processors at hand", count)
     .action(compareSizes);
 }

@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { basename, join } from "node:path";
 import { Command } from "commander";
 import { formatBytes } from "../src/util/index.ts";
-import { count, countFromZero } from "./flags.ts";
+import { count, countFromZero, dropoutShare } from "./flags.ts";
 import { loadAverage, median, processorName } from "./machine.ts";
 import { drawLosses } from "./loss-picture.ts";
 import { type SharedOptions, attuneSide, peerSide, peers } from "./sides.ts";
@@ -21,14 +21,14 @@ interface Flags {
   readonly maxLength: number;
   readonly seed: number;
   readonly text: string;
-  readonly dropout: string;
+  readonly dropout: number;
   readonly steps: number;
   readonly warmup: number;
   readonly rounds: number;
   readonly rank: number;
-  readonly alpha: string;
+  readonly alpha: number;
   readonly targets: string;
-  readonly microTokens: string;
+  readonly microTokens: number;
   readonly base: string;
   readonly threads?: number;
   readonly validate?: boolean;
@@ -55,7 +55,7 @@ export function trainStepCommand(): Command {
       "JSON lines whose text fills dense batches",
       join(repository, "assets/quickstart/train.jsonl"),
     )
-    .option("--dropout <share>", "LoRA dropout", "0")
+    .option("--dropout <share>", "LoRA dropout", dropoutShare, 0)
     .option("--steps <n>", "measured steps of each side", count, 10)
     .option("--warmup <n>", "steps before those", countFromZero, 2)
     .option(
@@ -65,9 +65,9 @@ export function trainStepCommand(): Command {
       1,
     )
     .option("--rank <n>", "LoRA rank", count, 16)
-    .option("--alpha <n>", "LoRA alpha", "32")
+    .option("--alpha <n>", "LoRA alpha", count, 32)
     .option("--targets <names>", "adapted layers", "q_proj,v_proj")
-    .option("--micro-tokens <n>", "most tokens Attune computes at once", "700")
+    .option("--micro-tokens <n>", "most tokens Attune computes at once", count, 700)
     .option(
       "--base <names>",
       "how Attune holds the frozen layers, comma-separated; the first is compared",
@@ -136,7 +136,7 @@ function sidesOf(flags: Flags, folder: string, threads: number): SideOptions[] {
   const shared: SharedOptions = {
     work: folder,
     threads,
-    rank: String(flags.rank),
+    rank: flags.rank,
     alpha: flags.alpha,
     targets: flags.targets,
     dropout: flags.dropout,
@@ -231,7 +231,7 @@ function report(
     threads,
     loadAverage: loadAverage(),
     batches: titleOf(flags),
-    dropout: Number(flags.dropout),
+    dropout: flags.dropout,
     steps: flags.steps,
     rounds: flags.rounds,
     ceilingGigaflops: rate / 1e9,

@@ -70,7 +70,7 @@ function sessionOptions({
     executionProviders: [provider],
     intraOpNumThreads: threads,
     enableMemPattern: memoryPattern,
-    // A graph that `optimize` has seen holds nothing more to rewrite on the CPU: looking for it takes two thirds of a session's time.
+    // What is left to rewrite on the CPU after `optimize` gains nothing: looking for it takes two thirds of a session's time (dev/LOG.md).
     graphOptimizationLevel: provider === "cpu" ? "disabled" : "all",
     logSeverityLevel: 4,
     ...(spin ? {} : { extra: { session: { intra_op: { allow_spinning: "0" } } } }),
