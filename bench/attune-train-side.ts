@@ -76,7 +76,7 @@ async function main(): Promise<void> {
   // As a run of 16 replies a step would, however many there are here.
   const first = calibrationRows(plans.flatMap(({ parts }) => parts.flat()).slice(0, 16));
   const resident = await loadBase(runtime, { spec, store }, training, {
-    levels: await calibrateBase(runtime, { spec, store }, training, () => first),
+    calibrated: await calibrateBase(runtime, { spec, store }, training, () => first),
   });
   await store.close();
   const engineOf = (

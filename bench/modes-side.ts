@@ -112,7 +112,7 @@ async function train(mode: Mode): Promise<Record<string, unknown>> {
   const { plan, model: chat } = prepared;
   await using runtime = await onnxRuntime(job.threads === undefined ? {} : { threads: job.threads });
   const model = await loadBase(runtime, chat, config.training, {
-    levels: await calibrateBase(runtime, chat, config.training, () =>
+    calibrated: await calibrateBase(runtime, chat, config.training, () =>
       calibrationRows(plan.training.batch(0).microBatches.flat()),
     ),
   });

@@ -6,6 +6,7 @@ import {
   type ModelSpec,
   type HalfBase,
   type InputLevels,
+  type Int8Blocks,
   type ResidentModel,
   type Sequence,
   frozenBytes,
@@ -14,19 +15,14 @@ import {
   linearPaths,
   halfBytes,
   inputLevels,
+  int8Blocks,
   loadFrozenModel,
   loadHalfModel,
   loadInt8Model,
   loadLlmInt8Model,
   parameterCount,
 } from "../model/decoder/index.ts";
-import {
-  type Products,
-  blockLinear,
-  largestOfChannel,
-  llmInt8Linear,
-  peakOfChannel,
-} from "../model/nn/index.ts";
+import { type Products, blockLinear, largestOfChannel, llmInt8Linear } from "../model/nn/index.ts";
 import type { ModelForm } from "../train/index.ts";
 import { UserError } from "../util/index.ts";
 import { halvesOf } from "./numerics.ts";
@@ -113,20 +109,28 @@ export function calibrationRows(rows: readonly Sequence[]): readonly Sequence[] 
   return chosen;
 }
 
-/** What the 8-bit bases must know of the activations before their weights are read; absent for the others. */
+/** An 8-bit base that saw a batch: its blocks, or where its outliers are. */
+export type CalibratedBase =
+  | { readonly base: "int8"; readonly blocks: Int8Blocks }
+  | { readonly base: "llm-int8"; readonly maxima: InputLevels };
+
+/** What an 8-bit base needs to see before it can be held; absent for the others. `onWeight` is told after each block that stays. */
 export async function calibrateBase(
   runtime: Runtime,
   { spec, store }: Pick<ChatModel, "spec" | "store">,
   { base }: Pick<Training, "base">,
   calibration: () => readonly Sequence[],
-): Promise<InputLevels | undefined> {
-  if (base !== "int8" && base !== "llm-int8") return undefined;
-  return inputLevels(runtime, spec, store, calibration(), base === "int8" ? peakOfChannel : largestOfChannel);
+  onWeight?: (done: number, total: number) => void,
+): Promise<CalibratedBase | undefined> {
+  if (base === "int8")
+    return { base, blocks: await int8Blocks(runtime, spec, store, calibration(), onWeight) };
+  if (base !== "llm-int8") return undefined;
+  return { base, maxima: await inputLevels(runtime, spec, store, calibration(), largestOfChannel) };
 }
 
 export interface LoadBaseOptions {
-  /** What `calibrateBase` found. */
-  readonly levels?: InputLevels | undefined;
+  /** What `calibrateBase` made of it. */
+  readonly calibrated?: CalibratedBase | undefined;
   readonly onWeight?: ((done: number, total: number) => void) | undefined;
   /** Mixed precision over a float32 base. */
   readonly halves?: HalfBase | undefined;
@@ -137,16 +141,16 @@ export async function loadBase(
   runtime: Runtime,
   { spec, store }: Pick<ChatModel, "spec" | "store">,
   training: Training,
-  { levels, onWeight, halves }: LoadBaseOptions = {},
+  { calibrated, onWeight, halves }: LoadBaseOptions = {},
 ): Promise<ResidentModel> {
   const { base, blockSize } = training;
   if (halves !== undefined) return loadHalfModel(runtime, spec, store, halves, onWeight);
   const backward = backwardOf(training);
   if (base === "int8" || base === "llm-int8") {
-    if (levels === undefined) throw new Error(`the base ${base} is not calibrated`);
-    if (base === "llm-int8")
-      return loadLlmInt8Model(runtime, spec, store, { backward, maxima: levels }, onWeight);
-    return loadInt8Model(runtime, spec, store, levels, onWeight);
+    if (calibrated?.base !== base) throw new Error(`the base ${base} is not calibrated`);
+    return calibrated.base === "int8"
+      ? loadInt8Model(runtime, spec, store, calibrated.blocks, onWeight)
+      : loadLlmInt8Model(runtime, spec, store, { backward, maxima: calibrated.maxima }, onWeight);
   }
   const frozen: FrozenBase = { base, backward, blockSize };
   return loadFrozenModel(runtime, spec, store, frozen, onWeight);

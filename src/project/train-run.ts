@@ -184,7 +184,7 @@ async function* trainIn(
   await using runtime = await onnxRuntime({ provider, ...(threads === undefined ? {} : { threads }) });
   watch.lap("startRuntime");
   const calibration = () => calibrationRows(plan.training.batch(0).microBatches.flat());
-  const levels = await calibrateBase(runtime, model, config.training, calibration);
+  const calibrated = await calibrateBase(runtime, model, config.training, calibration, options.onWeight);
   watch.lap("calibrate");
   const engineSettings = {
     ...engineOptions(config, plan, plan.share),
@@ -207,7 +207,7 @@ async function* trainIn(
   const resident = whole
     ? residentModel(runtime, model.spec, new Map())
     : await loadBase(runtime, model, config.training, {
-        levels,
+        calibrated,
         onWeight: options.onWeight,
         halves: halvesOf(config),
       });

@@ -5,7 +5,7 @@ import { type Runtime, onnxRuntime } from "../../compute/runtime/index.ts";
 import { dequantiseBlocks, float32, quantiseBlocks } from "../../compute/tensor/index.ts";
 import { random } from "../../util/index.ts";
 import { loraParameters, trainingEngine } from "../../train/index.ts";
-import { largestOfChannel, llmInt8Linear, parameterLayout, peakOfChannel } from "../nn/index.ts";
+import { largestOfChannel, llmInt8Linear, parameterLayout } from "../nn/index.ts";
 import {
   type StorageType,
   type WeightStore,
@@ -23,6 +23,7 @@ import {
   linearLayers,
   loadFrozenModel,
   inputLevels,
+  int8Blocks,
   int8Layers,
   loadInt8Model,
   loadLlmInt8Model,
@@ -256,7 +257,7 @@ describe("8 bits by row", () => {
         runtime,
         spec,
         loudStore(),
-        await inputLevels(runtime, spec, loudStore(), sequences, peakOfChannel),
+        await int8Blocks(runtime, spec, loudStore(), sequences),
       );
       const { gradient } = await lossAndGradient({ ...model, frozen });
       errors.push(relativeError(gradient, exact.gradient));

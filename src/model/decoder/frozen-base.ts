@@ -18,7 +18,7 @@ import { type Products, blockLinear } from "../nn/index.ts";
 import { type WeightStore, storedBlockFormat, storedBlockTypes, storedBlocks } from "../weights/index.ts";
 import { expectedWeights, linearLayers } from "./model-spec-weights.ts";
 import type { ModelSpec } from "./model-spec.ts";
-import { quantiseRows } from "./quantise.ts";
+import { quantiseRows } from "./quantise-rows.ts";
 import { type ResidentModel, residentModel } from "./resident-model.ts";
 import { weightUploads } from "./weight-uploads.ts";
 
@@ -167,7 +167,7 @@ export async function loadFrozenModel(
 
 function quantised({ shape, data }: Tensor<"float32">, format: BlockFormat): BlockTensor {
   const { bits, code, block } = format;
-  if (bits === 8) return { shape, format, ...quantiseRows(data, block, new Float32Array(block).fill(1)) };
+  if (bits === 8) return { shape, format, ...quantiseRows(data, block) };
   return quantiseBlocks(data, shape, code === "nf4" ? "nf4" : "symmetric", block);
 }
 
@@ -197,7 +197,7 @@ export function backwardCopy(
   shape: readonly number[],
 ): readonly (readonly [string, Tensor])[] {
   const columns = shape[1]!;
-  const { codes, scale } = quantiseRows(values, columns, new Float32Array(columns).fill(1));
+  const { codes, scale } = quantiseRows(values, columns);
   return [
     ["backward.int8", tensor("int8", shape, codes)],
     ["backward.scale", float32([scale.length], scale)],

@@ -14,6 +14,7 @@ export {
 } from "./int8.ts";
 export type { ChannelLevel, Products } from "./int8.ts";
 export { int8Mlp } from "./int8-mlp.ts";
+export { outputInt8, outputsInt8 } from "./int8-weights.ts";
 export { int8Table } from "./int8-table.ts";
 export { halfLinear } from "./half-linear.ts";
 export { fewRowsLinear, linear, lora } from "./linear.ts";
