@@ -11,6 +11,7 @@ import { foldCommand } from "./fold.ts";
 import { memoryCommand } from "./memory.ts";
 import { modesCommand } from "./modes.ts";
 import { planCommand } from "./plan.ts";
+import { roundingCommand } from "./rounding.ts";
 import { sevenBCommand } from "./seven-b.ts";
 import { startCommand } from "./start.ts";
 import { stepSizesCommand } from "./step-sizes.ts";
@@ -27,6 +28,7 @@ const program = new Command("bench")
   .addCommand(memoryCommand())
   .addCommand(modesCommand())
   .addCommand(planCommand())
+  .addCommand(roundingCommand())
   .addCommand(sevenBCommand())
   .addCommand(startCommand())
   .addCommand(stepSizesCommand())

@@ -1,24 +1,21 @@
 /** One mode of bench/modes.ts in a process of its own, so that its peak of memory is its own: prints a line of JSON. */
 import { access, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { adamWDefaults } from "../src/compute/optim/index.ts";
 import { onnxRuntime } from "../src/compute/runtime/index.ts";
 import { dtypes, elementCount } from "../src/compute/tensor/index.ts";
 import type { ResidentModel } from "../src/model/decoder/index.ts";
 import { loadFrozenModel } from "../src/model/decoder/index.ts";
 import {
-  type PreparedRun,
-  backwardOf,
   calibrateBase,
   calibrationRows,
   loadBase,
   prepareRun,
   trainConfigSchema,
 } from "../src/project/index.ts";
-import { type TrainingEngine, initialAdapter, trainingEngine } from "../src/train/index.ts";
-import { parseJson, random } from "../src/util/index.ts";
+import { parseJson } from "../src/util/index.ts";
 import { peakBytes } from "./machine.ts";
 import { type Detail, type Mode, type SideJob, details, nameOf } from "./modes-list.ts";
+import { type Slope, compare, engineOf, slopesOf } from "./slope.ts";
 
 const job = parseJson(process.argv[2] ?? "", "the job") as SideJob;
 
@@ -36,60 +33,6 @@ const config = trainConfigSchema.parse({
   },
   ...(job.threads === undefined ? {} : { runtime: { threads: job.threads } }),
 });
-
-function engineOf(model: ResidentModel, { plan }: PreparedRun): Promise<TrainingEngine> {
-  const adapted = new Set(plan.layers.map(({ path }) => path));
-  return trainingEngine(model, initialAdapter(plan.layout, job.seed), {
-    layout: plan.layout,
-    adapter: { rank: config.lora.rank, scale: plan.scale, adapts: (path) => adapted.has(path) },
-    dropout: 0,
-    seed: job.seed,
-    optimizer: adamWDefaults,
-    ...plan.chunks,
-    recompute: "none",
-    ...(config.training.base === "int8" ? { base: "int8", backward: backwardOf(config.training) } : {}),
-  });
-}
-
-/** An adapter whose B is not zero, for else A has no gradient. */
-function stirred({ plan: { layout } }: PreparedRun): Float32Array {
-  const flat = initialAdapter(layout, job.seed);
-  const dice = random(job.seed, "stirred adapter");
-  for (const { name, offset, size } of layout.entries) {
-    if (!name.endsWith("lora_B.weight")) continue;
-    for (let i = offset; i < offset + size; i++) flat[i] = 0.01 * dice.normal();
-  }
-  return flat;
-}
-
-interface Slope {
-  readonly loss: number;
-  readonly gradient: Float32Array;
-}
-
-/** Loss and gradient of the first batch at the stirred adapter; leaves the engine at the initial one. */
-async function slopeOf(engine: TrainingEngine, prepared: PreparedRun): Promise<Slope> {
-  const initial = await engine.state();
-  await engine.restore({ ...initial, parameters: stirred(prepared) });
-  const batch = prepared.plan.training.batch(0);
-  let loss = 0;
-  for (const micro of batch.microBatches) loss += await engine.accumulate(micro, 1 / batch.weight, 0);
-  const gradient = await engine.gradient();
-  await engine.restore(initial);
-  return { loss, gradient };
-}
-
-/** Of a gradient against the float32 one: the cosine between them, and ‖difference‖ / ‖float32‖. */
-function compare(a: Float32Array, b: Float32Array): { cosine: number; relative: number } {
-  let [dot, aa, bb, error] = [0, 0, 0, 0];
-  for (let i = 0; i < a.length; i++) {
-    dot += a[i]! * b[i]!;
-    aa += a[i]! ** 2;
-    bb += b[i]! ** 2;
-    error += (a[i]! - b[i]!) ** 2;
-  }
-  return { cosine: dot / Math.sqrt(aa * bb), relative: Math.sqrt(error / bb) };
-}
 
 const reference = join(job.work, "float32-slope");
 
@@ -116,8 +59,8 @@ async function train(mode: Mode): Promise<Record<string, unknown>> {
       calibrationRows(plan.training.batch(0).microBatches.flat()),
     ),
   });
-  await using engine = await engineOf(model, prepared);
-  const slope = await slopeOf(engine, prepared);
+  await using engine = await engineOf(model, prepared, config);
+  const [slope] = (await slopesOf(engine, prepared, job.seed, 1)) as [Slope];
   if (nameOf(mode) === "float32") {
     await writeFile(`${reference}.f32`, new Uint8Array(slope.gradient.buffer));
     await writeFile(`${reference}.json`, JSON.stringify({ loss: slope.loss }));
@@ -153,7 +96,7 @@ async function judge(modes: readonly string[]): Promise<Record<string, unknown>>
   const { plan, model: chat } = prepared;
   await using runtime = await onnxRuntime(job.threads === undefined ? {} : { threads: job.threads });
   const model = await loadBase(runtime, chat, config.training);
-  await using engine = await engineOf(model, prepared);
+  await using engine = await engineOf(model, prepared, config);
   const state = await engine.state();
   const validate = async (parameters: Float32Array): Promise<number> => {
     await engine.restore({ ...state, parameters });
@@ -186,8 +129,8 @@ async function detail(rows: readonly Detail[]): Promise<Record<string, unknown>>
   for (const { name, frozen } of rows) {
     const model = await loadFrozenModel(runtime, chat.spec, chat.store, frozen);
     {
-      await using engine = await engineOf(model, prepared);
-      const slope = await slopeOf(engine, prepared);
+      await using engine = await engineOf(model, prepared, config);
+      const [slope] = (await slopesOf(engine, prepared, job.seed, 1)) as [Slope];
       measured.push({
         name,
         lossError: slope.loss / exact.loss - 1,
