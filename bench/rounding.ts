@@ -1,4 +1,7 @@
-/** What 8 bits of one kind of product cost the gradient: how much of its squared error goes when that kind is exact. */
+/**
+ * What 8 bits of one kind of product cost the gradient: how much of its squared error goes when that kind is exact. Each change
+ * makes all roundings behind it fall anew, so of a few batches shares of a few percent say nothing.
+ */
 import { Command } from "commander";
 import { type Runtime, onnxRuntime } from "../src/compute/runtime/index.ts";
 import { type ResidentModel, int8Layers } from "../src/model/decoder/index.ts";
@@ -90,7 +93,8 @@ async function rounding(flags: Flags): Promise<void> {
   await using runtime = await onnxRuntime();
   const slopes = async (model: ResidentModel, config: TrainConfig): Promise<readonly Slope[]> => {
     await using engine = await engineOf(model, prepared, config);
-    return slopesOf(engine, prepared, flags.seed, flags.batches);
+    // Awaited: the engine lives until then.
+    return await slopesOf(engine, prepared, flags.seed, flags.batches);
   };
   const exactModel = await loadBase(runtime, prepared.model, float.training);
   const exact = await slopes(exactModel, float);
