@@ -8,7 +8,7 @@ import protobuf from "protobufjs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { RunEvent } from "./events.ts";
 import { crc32c, frame, maskedCrc } from "./tensorboard-format.ts";
-import { summariesOf, tensorboardLog } from "./tensorboard.ts";
+import { eventFileName, summariesOf, tensorboardLog } from "./tensorboard.ts";
 
 /** The parts of TensorBoard's messages that matter here, with their published field numbers. */
 const { root } = protobuf.parse(`
@@ -117,6 +117,15 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const files = async (): Promise<string[]> => (await readdir(folder)).sort();
+
+test("files of one second are in the order of their time", () => {
+  const times = [
+    1_700_000_000_007, 1_700_000_000_099, 1_700_000_000_100, 1_700_000_000_999, 1_700_000_001_000,
+  ];
+  const names = times.map(eventFileName);
+  expect(names.toSorted()).toEqual(names);
+  expect(new Set(names).size).toBe(times.length);
+});
 
 test("CRC-32C of the RFC's vectors", () => {
   expect(crc32c(new Uint8Array(32))).toBe(0x8a9136aa);

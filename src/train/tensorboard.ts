@@ -18,6 +18,13 @@ export interface TensorboardOptions {
   readonly resumedAt?: number;
 }
 
+/** Readers take files by name: milliseconds, all three digits, keep two processes of one second in order. */
+export function eventFileName(milliseconds: number): string {
+  const seconds = Math.floor(milliseconds / 1000);
+  const rest = String(milliseconds % 1000).padStart(3, "0");
+  return `events.out.tfevents.${seconds}.${rest}.${hostname()}.${process.pid}`;
+}
+
 /** Opens a file of its own in `folder`, as each process of a run does; readers join them by time. */
 export async function tensorboardLog(folder: string, options: TensorboardOptions): Promise<TensorboardLog> {
   let file: FileHandle;
@@ -32,9 +39,7 @@ export async function tensorboardLog(folder: string, options: TensorboardOptions
   };
   try {
     await makeFolder(folder);
-    // Milliseconds keep two processes of one second in order.
-    const stamp = `${Math.floor(now())}.${hostname()}.${process.pid}.${Date.now() % 1000}`;
-    path = join(folder, `events.out.tfevents.${stamp}`);
+    path = join(folder, eventFileName(Date.now()));
     file = await open(path, "ax");
   } catch (error) {
     throw explainWriteError(error, path);
