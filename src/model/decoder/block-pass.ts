@@ -1,4 +1,4 @@
-/** A batch on its way through a base, one block at a time: none but the one that it passes is in memory. */
+/** A batch on its way through a base: in memory are the block that it passes and the one that is read meanwhile. */
 import { type Graph, GraphBuilder } from "../../compute/graph/index.ts";
 import type { DeviceTensor, Feed, Program, RunResult, Runtime } from "../../compute/runtime/index.ts";
 import { type Tensor, float32 } from "../../compute/tensor/index.ts";
@@ -64,15 +64,10 @@ export async function passBlocks(
       const given = Object.fromEntries(
         program.inputs.map((name) => [name, weights.get(name) ?? shared[name] ?? x]),
       );
-      const running = program.run(
-        given,
-        keep
-          ? {
-              keep: program.outputs,
-              fetch: [],
-            }
-          : { keep: ["next"], fetch: observed },
-      );
+      const running = program.run(given, {
+        keep: keep ? program.outputs : ["next"],
+        fetch: keep ? [] : observed,
+      });
       // The next block is read while this one computes.
       if (layer + 1 < spec.layers) coming = weightsOf(layer + 1);
       coming.catch(() => {});

@@ -18,7 +18,7 @@ export interface Int8Blocks {
   readonly last: Feed;
 }
 
-/** Reads every block once; one at a time stands in float32. `onWeight` is told after each. */
+/** Reads every block once; two at most stand in float32. `onWeight` is told after each. */
 export async function int8Blocks(
   runtime: Runtime,
   spec: ModelSpec,
