@@ -21,6 +21,7 @@ import {
   type TrainingEngine,
   adaptedLayers,
   chunksFor,
+  inEachLane,
   loraParameters,
   trainingEngine,
 } from "../src/train/index.ts";
@@ -41,6 +42,7 @@ const { values } = parseArgs({
     dropout: { type: "string", default: "0" },
     "micro-tokens": { type: "string", default: "700" },
     "learning-rate": { type: "string", default: "3e-4" },
+    lanes: { type: "string", default: "2" },
     base: { type: "string", default: "float32" },
   },
 });
@@ -49,6 +51,7 @@ async function main(): Promise<void> {
   const rank = Number(values.rank);
   const dropout = Number(values.dropout);
   const microTokens = Number(values["micro-tokens"]);
+  const lanes = Number(values.lanes);
   const batches = await readBatches(values.work, values.batches);
   const modelFolder = join(values.work, "model");
   const configPath = join(modelFolder, "config.json");
@@ -61,7 +64,7 @@ async function main(): Promise<void> {
   const adapted = new Set(layers.map(({ path }) => path));
   const adapter = { rank, scale: Number(values.alpha) / rank, adapts: (path: string) => adapted.has(path) };
 
-  const plans = batches.training.map((rows) => planOf(rows, microTokens));
+  const plans = batches.training.map((rows) => planOf(rows, microTokens, lanes));
   const longest = Math.max(
     ...[...batches.training, ...batches.validation].flat().map(({ ids }) => ids.length),
   );
@@ -93,6 +96,7 @@ async function main(): Promise<void> {
       ...chunks,
       recompute: "none",
       base,
+      lanes,
     });
   const engine = await engineOf(
     resident,
@@ -113,29 +117,27 @@ async function main(): Promise<void> {
 
   async function step(index: number): Promise<Answer> {
     const { parts, tokens, weight } = plans[index % plans.length]!;
-    const marks = [performance.now()];
-    let loss = 0;
-    for (const part of parts) {
-      loss += await engine.accumulate(part, 1 / weight, draws++);
-      marks.push(performance.now());
-    }
+    const began = performance.now();
+    const losses = await inEachLane(engine, parts, (part, i, lane) =>
+      engine.accumulate(part, 1 / weight, draws + i, { lane }),
+    );
+    draws += parts.length;
+    const loss = losses.reduce((sum, one) => sum + one, 0);
     const gradientNorm = await engine.update({
       learningRate: Number(values["learning-rate"]),
       weightDecay: 0.01,
       maxNorm: 1,
       update: ++updates,
     });
-    // The update goes with the last micro-batch.
-    marks[parts.length] = performance.now();
-    const seconds = parts.map((_, i) => (marks[i + 1]! - marks[i]!) / 1000);
-    return { seconds, loss, gradientNorm, tokens };
+    return { seconds: [(performance.now() - began) / 1000], loss, gradientNorm, tokens };
   }
 
   /** Writes the gradient [N] of the summed losses of these batches as little-endian float32, in the adapter's order. */
   async function gradient(name: string, file: string): Promise<Record<string, number>> {
     let loss = 0;
     for (const rows of (await readBatches(values.work, name)).training)
-      for (const part of planOf(rows, microTokens).parts) loss += await engine.accumulate(part, 1, draws++);
+      for (const part of planOf(rows, microTokens, lanes).parts)
+        loss += await engine.accumulate(part, 1, draws++);
     await writeFile(file, new Uint8Array((await engine.gradient()).buffer));
     await engine.restore(await engine.state());
     return { loss };
@@ -144,8 +146,9 @@ async function main(): Promise<void> {
   async function validate(by = engine): Promise<Record<string, number>> {
     let [sum, weight] = [0, 0];
     for (const rows of batches.validation) {
-      const plan = planOf(rows, microTokens);
-      for (const part of plan.parts) sum += await by.loss(part);
+      const plan = planOf(rows, microTokens, lanes);
+      const losses = await inEachLane(by, plan.parts, (part, _, lane) => by.loss(part, { lane }));
+      sum += losses.reduce((all, one) => all + one, 0);
       weight += plan.weight;
     }
     return { loss: sum / weight };
@@ -218,14 +221,14 @@ interface StepPlan {
   readonly weight: number;
 }
 
-function planOf(rows: readonly Row[], microTokens: number): StepPlan {
+function planOf(rows: readonly Row[], microTokens: number, lanes: number): StepPlan {
   const sequences = rows.map(({ ids, targets }, index) => {
     const weights = new Float32Array(ids.length);
     for (const target of targets) weights[target] = 1;
     return { ids: Int32Array.from(ids), weights, replies: 1, rows: [index] };
   });
   return {
-    parts: microBatches(sequences, microTokens),
+    parts: microBatches(sequences, microTokens, { lanes }),
     tokens: tokensOf(sequences),
     weight: rows.reduce((sum, { targets }) => sum + targets.length, 0),
   };

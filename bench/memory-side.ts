@@ -105,8 +105,7 @@ for (let step = 0; step < Number(values.steps); step++) {
   const { parts, weight } = plans[step % plans.length]!;
   const began = performance.now();
   let loss = 0;
-  for (const part of parts)
-    loss += await engine.accumulate(part, 1 / weight, draws++, undefined, gradientScale);
+  for (const part of parts) loss += await engine.accumulate(part, 1 / weight, draws++, { gradientScale });
   if (step === 0 && values.gradient !== "") {
     const gradient = (await engine.gradient()).map((value) => value / gradientScale);
     await writeFile(values.gradient, new Uint8Array(gradient.buffer));

@@ -123,7 +123,7 @@ async function measure(flags: Flags): Promise<void> {
   const expected = memoryPredictor({ model, options, processBytes, weightBytes: weights }).predict({
     ...chunks,
     recompute: "blocks",
-    training: [[row]],
+    training: [[[row]]],
     validation: [],
   });
   say(

@@ -1,6 +1,6 @@
 /** A training run on the screen: a live block on a terminal, plain lines in a pipe, JSON lines on demand. */
 import { parameterCount } from "../model/decoder/index.ts";
-import { type PreparedRun, type RunTime, cutOf, numericsNote } from "../project/index.ts";
+import { type PreparedRun, type RunTime, cutOf, microBatchText, numericsNote } from "../project/index.ts";
 import type { RunEvent } from "../train/index.ts";
 import { formatBytes, formatCount, formatDuration, formatPercent } from "../util/index.ts";
 import { type Output, bar, bold, cyan, dim, green, sparkline, yellow } from "./terminal.ts";
@@ -87,8 +87,8 @@ export function describePlan(
   if (time !== undefined) row("time", timeText(time));
   row("memory", memoryText(plan));
   if (plan.choice.reason !== undefined) {
-    const { microTokens, checkpointing } = plan.choice.settings;
-    row("", `micro-batches of ${microTokens} tokens, checkpointing ${checkpointing}: ${plan.choice.reason}`);
+    const { settings, reason } = plan.choice;
+    row("", `${microBatchText(settings)}, checkpointing ${settings.checkpointing}: ${reason}`);
   }
   const note = numericsNote(config, { totalBytes: memory.totalBytes, plainBytes: summary.plainMemoryBytes });
   if (note !== undefined) row("", note);
@@ -157,6 +157,7 @@ export function planJson(
     memoryBytesByPart: summary.memory,
     memoryBytesAllowed: limit.bytes,
     microTokens: choice.settings.microTokens,
+    lanes: choice.settings.lanes,
     checkpointing: choice.settings.checkpointing,
     ...(choice.reason === undefined ? {} : { chosenBecause: choice.reason }),
     memoryBytesInFloat32: summary.plainMemoryBytes,

@@ -61,7 +61,7 @@ export function calibrationKey(
 ): string {
   const { base, backward, blockSize, precision, activations, checkpointing, dropout, neftune } =
     config.training;
-  const { microTokens } = config.training;
+  const { microTokens, lanes } = config.training;
   const training = { base, backward, blockSize, precision, activations, checkpointing, dropout, neftune };
   const identity = {
     attune: packageVersion(),
@@ -70,7 +70,7 @@ export function calibrationKey(
     spec,
     method: config.method,
     lora: { ...config.lora, from: undefined, alpha: undefined },
-    training: { ...training, microTokens },
+    training: { ...training, microTokens, lanes },
     chunks,
     share,
   };

@@ -94,10 +94,14 @@ export async function calibrate(runtime: Runtime, options: CalibrationOptions): 
       const own = fitted(sequences);
       return { own, sizes: sizesOf(own), seconds: [] as number[] };
     });
-    await engine.accumulate(chosen[0]!.own, 1, 0);
+    // As a run does: all lanes at once.
+    const inAll = (pass: (lane: number) => Promise<unknown>): Promise<unknown> =>
+      Promise.all(Array.from({ length: engine.lanes }, (_, lane) => pass(lane)));
+    const step = (own: readonly Sequence[]) => () => inAll((lane) => engine.accumulate(own, 1, 0, { lane }));
+    await step(chosen[0]!.own)();
     // In rounds, so that whatever else the machine does meanwhile falls on all alike.
     for (let round = 0; round < 2 || (round < mostRounds && since(began) < patience); round++)
-      for (const { own, seconds } of chosen) seconds.push(await timed(() => engine.accumulate(own, 1, 0)));
+      for (const { own, seconds } of chosen) seconds.push(await timed(step(own)));
     // Threads of the program before wait busily for a while: the first run after a change does not count.
     const again = async (run: () => Promise<unknown>): Promise<number> => {
       await run();
@@ -107,7 +111,7 @@ export async function calibrate(runtime: Runtime, options: CalibrationOptions): 
     const updateSeconds = await again(() =>
       engine.update({ learningRate: 1e-6, weightDecay: 0, maxNorm: 1, update: 1 }),
     );
-    const lossSeconds = await again(() => engine.loss(measured.own));
+    const lossSeconds = await again(() => inAll((lane) => engine.loss(measured.own, { lane })));
     const passes = chosen.map(({ sizes, seconds }) => ({
       seconds: secondsAt(counters.step(sizes), rates),
       factor: median(seconds) / secondsAt(smallCounters.step(sizes), rates),

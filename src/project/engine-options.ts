@@ -31,5 +31,6 @@ export function engineOptions(
     ...(decay === "all" ? {} : { decayed: matricesAlone(layout.entries, layout.size) }),
     ...(training.base === "int8" ? { base: "int8", backward: backwardOf(training) } : {}),
     numerics: numericsOf(config),
+    lanes: training.lanes ?? 1,
   };
 }

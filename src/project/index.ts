@@ -28,7 +28,7 @@ export { measureRunTime } from "./run-time.ts";
 export type { RunTime } from "./run-time.ts";
 export { readTrainingData, splitByConversation } from "./training-data.ts";
 export type { DataSource, TrainingData } from "./training-data.ts";
-export { refuseWithoutMemory } from "./run-memory.ts";
+export { microBatchText, refuseWithoutMemory } from "./run-memory.ts";
 export type { MemoryChoice, MemoryLimit, MemorySettings, PlannedMemory, RunMemory } from "./run-memory.ts";
 export { examine, probeProvider } from "./doctor.ts";
 export type { DoctorOptions, Finding } from "./doctor.ts";

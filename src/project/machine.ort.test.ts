@@ -196,10 +196,15 @@ describe("settings that nobody gave", () => {
     batchBytes: 0,
     replyBytes: 0,
   };
-  const wanted = { microTokens: 700, checkpointing: "none" } as const;
+  const wanted = { microTokens: 700, lanes: 1, checkpointing: "none" } as const;
   const memory = bytes({ "700 none": 900, "384 none": 600, "700 attention": 550, "256 blocks": 300 });
   const choose = (limit: number, microTokens = true, checkpointing = true) =>
-    chooseSettings(memory, wanted, { microTokens, checkpointing }, { bytes: limit, given: true });
+    chooseSettings(
+      memory,
+      wanted,
+      { microTokens, lanes: true, checkpointing },
+      { bytes: limit, given: true },
+    );
 
   it("stay as they are where they fit, with room for a wrong prediction", () => {
     expect(choose(1000)).toMatchObject({ settings: wanted });
@@ -216,12 +221,12 @@ describe("settings that nobody gave", () => {
         "auto: micro-batches of 700 tokens with checkpointing none would take about 900 B, and the limit is 700 B",
       ],
     ]);
-    expect(choose(600).settings).toEqual({ microTokens: 700, checkpointing: "attention" });
+    expect(choose(600).settings).toEqual({ microTokens: 700, lanes: 1, checkpointing: "attention" });
     expect(choose(400).settings).toEqual({ microTokens: 256, checkpointing: "blocks" });
   });
 
   it("are chosen only where nobody gave them", () => {
-    expect(choose(600, false).settings).toEqual({ microTokens: 700, checkpointing: "attention" });
+    expect(choose(600, false).settings).toEqual({ microTokens: 700, lanes: 1, checkpointing: "attention" });
     expect(choose(400, false, false)).toMatchObject({ settings: wanted });
     expect(choosableBy(new Map([["training.microTokens", "default"]]))).toEqual({
       microTokens: true,

@@ -15,6 +15,8 @@ import {
   chooseSettings,
   memoryLimit,
   runMemory,
+  lanesOf,
+  nothingChosen,
 } from "./run-memory.ts";
 import type { TrainConfig } from "./schema.ts";
 import { trainedParts } from "./trained-parts.ts";
@@ -100,7 +102,7 @@ export function planTraining(
   model: ChatModel,
   data: TrainingData,
   {
-    choosable = { microTokens: false, checkpointing: false },
+    choosable = nothingChosen,
     processBytes = process.memoryUsage.rss(),
     limit = memoryLimit(config),
     watch,
@@ -117,7 +119,8 @@ export function planTraining(
   const parts = trainedParts(config, spec);
   const { microTokens, checkpointing } = config.training;
   const memory = runMemory({ config, model, sets, parts, share, processBytes });
-  const choice = chooseSettings(memory, { microTokens, checkpointing }, choosable, limit);
+  const lanes = lanesOf(config, choosable);
+  const choice = chooseSettings(memory, { microTokens, lanes, checkpointing }, choosable, limit);
   const chosen = withSettings(config, choice.settings);
   const { training, validation, chunks } = memory.batches(choice.settings);
   const { stepsPerEpoch } = training;
@@ -203,7 +206,9 @@ function isPlain({ training }: TrainConfig): boolean {
 
 function withSettings(
   config: TrainConfig,
-  { microTokens, checkpointing }: MemoryChoice["settings"],
+  { microTokens, lanes, checkpointing }: MemoryChoice["settings"],
 ): TrainConfig {
-  return { ...config, training: { ...config.training, microTokens, checkpointing } };
+  // A run from before there were lanes goes on without the setting.
+  const chosen = lanes === 1 && config.training.lanes === undefined ? {} : { lanes };
+  return { ...config, training: { ...config.training, microTokens, ...chosen, checkpointing } };
 }

@@ -94,6 +94,7 @@ export const resumeRules: { readonly [K in SettingKey]: Rule } = {
   "training.batch": order,
   "training.batchTokens": order,
   "training.microTokens": order,
+  "training.lanes": order,
   "training.maxLength": order,
   "training.fold": order,
   "training.slidingWindow": parameters,

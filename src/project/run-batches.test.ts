@@ -8,7 +8,7 @@ test("a vocabulary that is trained has its loss in shorter chunks, since each ke
   const sequence = { ids: new Int32Array(300).fill(1), weights: new Float32Array(300).fill(1), replies: 1 };
   const training = Array.from({ length: 4 }, (_, index) => ({ ...sequence, rows: [index] }));
   const chunks = (tableTrained: boolean) =>
-    runBatches(config, { training }, { microTokens: 700, share: false, tableTrained }).chunks;
+    runBatches(config, { training }, { microTokens: 700, lanes: 1, share: false, tableTrained }).chunks;
   expect(chunks(false)).toEqual({ queryChunks: 2, lossChunks: 1 });
   expect(chunks(true)).toEqual({ queryChunks: 2, lossChunks: 2 });
 });

@@ -21,11 +21,17 @@ export function runBatches(
   { training, validation }: { training: Sequences; validation?: Sequences },
   {
     microTokens,
+    lanes,
     share,
     tableTrained,
-  }: { readonly microTokens: number; readonly share: boolean; readonly tableTrained: boolean },
+  }: {
+    readonly microTokens: number;
+    readonly lanes: number;
+    readonly share: boolean;
+    readonly tableTrained: boolean;
+  },
 ): RunBatches {
-  const micro = { tokens: microTokens, share };
+  const micro = { tokens: microTokens, share, lanes };
   const measured = validation ?? [];
   const longest = longestOf(training, longestOf(measured));
   return {
@@ -35,7 +41,7 @@ export function runBatches(
       seed,
     }),
     validation: validationBatches(measured, micro),
-    chunks: chunksFor(longest, mostSupervised(training, microTokens), tableTrained),
+    chunks: chunksFor(longest, mostSupervised(training, microTokens / lanes), tableTrained),
   };
 }
 

@@ -1,10 +1,12 @@
 /** Micro-batches and recomputation so that a run fits into memory; where nothing does, the nearest settings that would. */
 import type { ChatModel } from "../model/index.ts";
-import { type Recompute, vocabularyWeight } from "../model/decoder/index.ts";
+import { type Recompute, inLanes, vocabularyWeight } from "../model/decoder/index.ts";
 import {
   type MemoryPrediction,
   type MemoryPredictor,
+  type MemoryQuestion,
   type RunGraphs,
+  type TrainingBatch,
   memoryPredictor,
 } from "../train/index.ts";
 import { UserError, formatBytes } from "../util/index.ts";
@@ -23,6 +25,7 @@ import type { TrainedParts } from "./trained-parts.ts";
 /** Settings that decide how much memory a run takes, from the least costly change on. */
 export interface MemorySettings {
   readonly microTokens: number;
+  readonly lanes: number;
   readonly checkpointing: Recompute;
 }
 
@@ -71,13 +74,13 @@ export function runMemory(options: RunMemoryOptions): RunMemory {
   const table = vocabularyWeight(model.spec);
   const tableTrained = parts.layout.entries.some(({ name }) => name === table);
   const cuts = new Map<string, RunBatches>();
-  const cutInto = (microTokens: number, maxLength?: number): RunBatches => {
-    const key = `${microTokens} ${maxLength ?? longest}`;
+  const cutInto = ({ microTokens, lanes, maxLength }: Omit<Shortened, "checkpointing">): RunBatches => {
+    const key = `${microTokens} ${lanes} ${maxLength ?? longest}`;
     let cut = cuts.get(key);
     if (cut === undefined)
       cuts.set(
         key,
-        (cut = runBatches(config, shortened(sets, maxLength), { microTokens, share, tableTrained })),
+        (cut = runBatches(config, shortened(sets, maxLength), { microTokens, lanes, share, tableTrained })),
       );
     return cut;
   };
@@ -88,16 +91,20 @@ export function runMemory(options: RunMemoryOptions): RunMemory {
   const known = new Map<string, MemoryPrediction>();
   const replies = replyMemory(config, model.spec, validation);
   const predict = ({ checkpointing, ...settings }: Shortened): MemoryPrediction => {
-    const key = JSON.stringify([checkpointing, settings.microTokens, settings.maxLength ?? longest]);
+    const { microTokens, lanes, maxLength = longest } = settings;
+    const key = JSON.stringify([checkpointing, microTokens, lanes, maxLength]);
     let found = known.get(key);
     if (found === undefined) {
-      const cut = cutInto(settings.microTokens, settings.maxLength);
+      const cut = cutInto(settings);
       const steps = Math.min(cut.training.stepsPerEpoch, stepsSearched);
       found = predictor().predict({
         recompute: checkpointing,
         ...cut.chunks,
-        training: Array.from({ length: steps }, (_, step) => cut.training.batch(step).microBatches).flat(),
-        validation: cut.validation.flatMap(({ microBatches }) => microBatches),
+        training: byLane(
+          Array.from({ length: steps }, (_, step) => cut.training.batch(step)),
+          lanes,
+        ),
+        validation: byLane(cut.validation, lanes),
         ...(replies === undefined ? {} : { replies }),
       });
       known.set(key, found);
@@ -105,10 +112,10 @@ export function runMemory(options: RunMemoryOptions): RunMemory {
     return found;
   };
   return {
-    batches: ({ microTokens }) => cutInto(microTokens),
+    batches: cutInto,
     predict,
-    graphs: ({ microTokens, checkpointing }) =>
-      predictor().graphs({ recompute: checkpointing, ...cutInto(microTokens).chunks }),
+    graphs: ({ checkpointing, ...settings }) =>
+      predictor().graphs({ recompute: checkpointing, ...cutInto(settings).chunks }),
     inFewerBits: once(() => {
       const { base } = config.training;
       if (base !== "float32" || config.method !== "lora") return undefined;
@@ -137,6 +144,14 @@ export function runMemory(options: RunMemoryOptions): RunMemory {
       }),
     longest,
   };
+}
+
+/** The micro-batches that each lane computes. */
+function byLane(batches: readonly TrainingBatch[], lanes: number): MemoryQuestion["training"] {
+  const chosen = batches.map(({ microBatches }) =>
+    inLanes(microBatches, lanes).map((indices) => indices.map((index) => microBatches[index]!)),
+  );
+  return Array.from({ length: lanes }, (_, lane) => chosen.flatMap((ofBatch) => ofBatch[lane]!));
 }
 
 /** Predictions of other settings are remembered with what makes them. */
@@ -177,15 +192,31 @@ export interface PlannedMemory {
 /** Settings that may be chosen: nobody set them. */
 export interface Choosable {
   readonly microTokens: boolean;
+  readonly lanes: boolean;
   readonly checkpointing: boolean;
 }
 
-const automaticSettings = ["microTokens", "checkpointing"] as const;
+const automaticSettings = ["microTokens", "lanes", "checkpointing"] as const;
 
 /** Those whose value nobody gave. */
-export function choosableBy(origins: ReadonlyMap<string, string> = new Map()): Choosable {
-  const isDefault = (name: string): boolean => origins.get(`training.${name}`) === "default";
-  return { microTokens: isDefault("microTokens"), checkpointing: isDefault("checkpointing") };
+export function choosableBy(origins: ReadonlyMap<string, string>): Choosable {
+  const isDefault = (name: string): boolean => (origins.get(`training.${name}`) ?? "default") === "default";
+  return {
+    microTokens: isDefault("microTokens"),
+    lanes: isDefault("lanes"),
+    checkpointing: isDefault("checkpointing"),
+  };
+}
+
+/** Where nothing may be chosen. */
+export const nothingChosen: Choosable = { microTokens: false, lanes: false, checkpointing: false };
+
+/**
+ * Two lanes keep two cores busier than one of two threads (dev/LOG.md); each adds up a gradient of its own, which of a whole
+ * model would take as much memory as the model. A run from before there were lanes had one.
+ */
+export function lanesOf({ method, training: { lanes } }: TrainConfig, choosable: Choosable): number {
+  return lanes ?? (choosable.lanes && method === "lora" ? 2 : 1);
 }
 
 /** `config` with what was chosen for the run in `folder`, where nobody says otherwise now. */
@@ -194,11 +225,12 @@ export async function withChosen(
   folder: string,
   origins?: ReadonlyMap<string, string>,
 ): Promise<TrainConfig> {
-  const choosable = choosableBy(origins);
-  if (!choosable.microTokens && !choosable.checkpointing) return config;
+  const choosable = choosableBy(origins ?? new Map());
+  if (!Object.values(choosable).includes(true)) return config;
   const { config: began } = await resolveConfig(trainConfigSchema, { file: runConfigPath(folder) });
   const training = { ...config.training };
   if (choosable.microTokens) training.microTokens = began.training.microTokens;
+  if (choosable.lanes && began.training.lanes !== undefined) training.lanes = began.training.lanes;
   if (choosable.checkpointing) training.checkpointing = began.training.checkpointing;
   return { ...config, training };
 }
@@ -227,8 +259,15 @@ export function chooseSettings(
   return { settings, prediction, reason, origins };
 }
 
-function settingsText({ microTokens, checkpointing }: MemorySettings): string {
-  return `micro-batches of ${microTokens} tokens with checkpointing ${checkpointing}`;
+/** Which micro-batches a run has. */
+export function microBatchText({ microTokens, lanes }: Omit<MemorySettings, "checkpointing">): string {
+  return lanes === 1
+    ? `micro-batches of ${microTokens} tokens`
+    : `${lanes} micro-batches at once, of ${microTokens} tokens together`;
+}
+
+function settingsText(settings: MemorySettings): string {
+  return `${microBatchText(settings)} with checkpointing ${settings.checkpointing}`;
 }
 
 function fits({ totalBytes }: MemoryPrediction, { bytes }: MemoryLimit): boolean {
@@ -258,11 +297,15 @@ function candidates(
   };
   const from = checkpointings.indexOf(wanted.checkpointing);
   const modes = choosable.checkpointing ? checkpointings.slice(from) : [wanted.checkpointing];
+  const lanesTried = choosable.lanes && wanted.lanes > 1 ? [wanted.lanes, 1] : [wanted.lanes];
   const fast = modes.flatMap((checkpointing) =>
-    [wanted.microTokens, ...smaller(microSizes)].map((microTokens) => ({ microTokens, checkpointing })),
+    [wanted.microTokens, ...smaller(microSizes)].flatMap((microTokens) =>
+      lanesTried.map((lanes) => ({ microTokens, lanes, checkpointing })),
+    ),
   );
   const small = smaller([...microSizes, ...smallSizes]).filter((size) => size < microSizes.at(-1)!);
-  return [...fast, ...small.map((microTokens) => ({ microTokens, checkpointing: modes.at(-1)! }))];
+  const frugal = { lanes: lanesTried.at(-1)!, checkpointing: modes.at(-1)! };
+  return [...fast, ...small.map((microTokens) => ({ microTokens, ...frugal }))];
 }
 
 interface Advice {
@@ -297,7 +340,7 @@ export function refuseWithoutMemory(
 }
 
 function nearestFit(memory: RunMemory, current: MemorySettings, limit: MemoryLimit): Advice | undefined {
-  const all = { microTokens: true, checkpointing: true };
+  const all = { microTokens: true, lanes: true, checkpointing: true };
   const fewerBits = memory.inFewerBits();
   const bases = [
     { memory, settings: [] as readonly string[] },
@@ -316,11 +359,12 @@ function nearestFit(memory: RunMemory, current: MemorySettings, limit: MemoryLim
           ...(maxLength === undefined ? {} : { maxLength }),
         });
         if (!fits(prediction, limit)) continue;
-        const { microTokens, checkpointing } = settings;
+        const { microTokens, lanes, checkpointing } = settings;
         return {
           settings: [
             ...base.settings,
             ...(microTokens === current.microTokens ? [] : [`training.microTokens=${microTokens}`]),
+            ...(lanes === current.lanes ? [] : [`training.lanes=${lanes}`]),
             ...(checkpointing === current.checkpointing ? [] : [`training.checkpointing=${checkpointing}`]),
             ...(maxLength === undefined ? [] : [`training.maxLength=${maxLength}`]),
           ],

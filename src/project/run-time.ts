@@ -1,7 +1,7 @@
 /** How long a run will take: what its graphs have to do, at the speeds of this machine. */
 import { type Runtime, onnxRuntime } from "../compute/runtime/index.ts";
 import type { ChatModel } from "../model/index.ts";
-import type { Sequence } from "../model/decoder/index.ts";
+import { type Sequence, inLanes } from "../model/decoder/index.ts";
 import {
   type Calibration,
   type GraphCounters,
@@ -86,15 +86,22 @@ function runTime(
   const times = stepTimes(counters, calibration);
   const batches = batchesOf(plan);
   const sampled = spread(batches, stepsLaidOut);
-  const passes = sampled.flatMap(({ microBatches }) =>
-    microBatches.map((sequences) => {
+  const lanes = plan.choice.settings.lanes;
+  const stepsOfPasses = sampled.map(({ microBatches }) => {
+    const passes = microBatches.map((sequences) => {
       const sizes = batchSizes(graphs.step, spec, layout, sequences);
       return { seconds: times.pass(sizes), work: counters.step(sizes) };
-    }),
-  );
+    });
+    // Each pass was measured with as many beside it; a step is over when the last lane is.
+    const ofLanes = inLanes(microBatches, lanes).map((lane) =>
+      sum(lane.map((index) => passes[index]!.seconds)),
+    );
+    return { seconds: Math.max(...ofLanes), passes };
+  });
+  const passes = stepsOfPasses.flatMap((step) => step.passes);
   // Steps are of different lengths: those that were laid out tell the time of a token.
   const scale = mean(batches.map(({ tokens }) => tokens)) / sum(sampled.map(({ tokens }) => tokens));
-  const stepSeconds = sum(passes.map(({ seconds }) => seconds)) * scale + times.updateSeconds;
+  const stepSeconds = sum(stepsOfPasses.map(({ seconds }) => seconds)) * scale + times.updateSeconds;
 
   const measured = validation.flatMap(({ microBatches }) => microBatches);
   const some = spread(measured, mostMeasured);
@@ -105,7 +112,8 @@ function runTime(
       ? 0
       : (sum(some.map((one) => times.measuring(batchSizes(graphs.measuring(), spec, layout, one)))) *
           tokens(measured)) /
-        tokens(some);
+        tokens(some) /
+        lanes;
   return {
     stepSeconds,
     evaluationSeconds,

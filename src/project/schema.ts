@@ -200,6 +200,14 @@ export const trainConfigSchema = z.strictObject({
         .max(1_048_576)
         .default(700)
         .describe("most tokens computed at once; without it fewer than 700 where memory is short"),
+      lanes: z
+        .int()
+        .min(1)
+        .max(64)
+        .optional()
+        .describe(
+          "micro-batches computed at once, each with its share of threads and microTokens; absent: 2, and 1 where the whole model is trained or memory is short",
+        ),
       maxLength: z
         .int()
         .min(8)

@@ -35,7 +35,7 @@ import { leafKeys } from "./resolve.ts";
 import { fixedSettings } from "./resume-settings.ts";
 import { existingRun, resumeRun } from "./resume.ts";
 import { lockRun } from "./run-lock.ts";
-import { choosableBy, withChosen } from "./run-memory.ts";
+import { choosableBy, nothingChosen, withChosen } from "./run-memory.ts";
 import { type RunFolder, createRun, readEvents } from "./run-folder.ts";
 import { predictRunTime } from "./run-time.ts";
 import type { TrainConfig } from "./schema.ts";
@@ -68,7 +68,7 @@ export async function prepareRun(
   { notice = () => {}, origins, resumed, ...fetching }: PrepareRunOptions = {},
 ): Promise<PreparedRun> {
   const config = resumed === undefined ? given : await withChosen(given, resumed, origins);
-  const choosable = resumed === undefined ? choosableBy(origins) : choosableBy();
+  const choosable = resumed === undefined && origins !== undefined ? choosableBy(origins) : nothingChosen;
   if (config.method === "pretrain") return preparePretraining(config, await readStart(config.model));
   const watch = stopwatch();
   const data = await readTrainingData(config.data, config.seed);
@@ -105,7 +105,10 @@ export function preparePretraining(
   const watch = stopwatch();
   const { model, data } = openStart(start, config.model);
   watch.lap("openModel");
-  const plan = planTraining(config, model, data, { choosable: choosableBy(origins), watch });
+  const plan = planTraining(config, model, data, {
+    choosable: origins === undefined ? nothingChosen : choosableBy(origins),
+    watch,
+  });
   watch.lap("plan");
   return {
     model,

@@ -8,6 +8,8 @@ export interface MicroBatching {
   readonly tokens: number;
   /** Whether its sequences share the tokens of a common beginning. */
   readonly share: boolean;
+  /** Micro-batches computed at once, which have so many tokens together; absent: 1. */
+  readonly lanes?: number;
 }
 
 export interface BatchSourceOptions {
@@ -63,7 +65,7 @@ function trainingBatch(sequences: readonly FeedSequence[], micro: MicroBatching)
     }
   }
   return {
-    microBatches: microBatches(sequences, micro.tokens, micro.share),
+    microBatches: microBatches(sequences, micro.tokens, micro),
     replies,
     tokens,
     supervisedTokens,

@@ -159,7 +159,9 @@ describe("the tiny engine", () => {
   test("a cancelled micro-batch leaves the engine usable", async () => {
     await using engine = await make({ dropout: 0 });
     const want = await gradientOf(engine, 0);
-    await expect(engine.accumulate(sequences, 1, 0, AbortSignal.abort())).rejects.toThrow("cancelled");
+    await expect(engine.accumulate(sequences, 1, 0, { signal: AbortSignal.abort() })).rejects.toThrow(
+      "cancelled",
+    );
     expect(await gradientOf(engine, 0)).toEqual(want);
   });
 });

@@ -1,6 +1,6 @@
 /** One model, its trainable vector and AdamW's moments on a device: accumulate gradients, update, measure loss. */
 import type { AdamWOptions } from "../compute/optim/index.ts";
-import type { Graph } from "../compute/graph/index.ts";
+import { type Graph, GraphBuilder } from "../compute/graph/index.ts";
 import type { DeviceTensor, Program, Runtime } from "../compute/runtime/index.ts";
 import { type Tensor, float32, scalar, tensor, zeros } from "../compute/tensor/index.ts";
 import {
@@ -49,6 +49,8 @@ export interface EngineOptions {
   readonly backward?: Products;
   /** Mixed precision and the form of kept activations; absent: float32 throughout. */
   readonly numerics?: Numerics;
+  /** Micro-batches that may be computed at once; each lane adds up a gradient of its own until the update. Absent: 1. */
+  readonly lanes?: number;
 }
 
 /** Everything that is trained, on the host. All vectors are [N]. */
@@ -69,7 +71,14 @@ export interface UpdateOptions {
   readonly gradientScale?: number;
 }
 
+export interface PassOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** In which of the engine's lanes, from 0; one lane computes one micro-batch at a time. Absent: 0. */
+  readonly lane?: number;
+}
+
 export interface TrainingEngine extends AsyncDisposable {
+  readonly lanes: number;
   /**
    * Adds the gradient of `lossScale` · Σ weighted losses of a micro-batch; returns that scaled loss. `gradientScale`
    * multiplies the gradient alone, for float16 products.
@@ -78,8 +87,7 @@ export interface TrainingEngine extends AsyncDisposable {
     sequences: readonly Sequence[],
     lossScale: number,
     draw: number,
-    signal?: AbortSignal,
-    gradientScale?: number,
+    options?: PassOptions & { readonly gradientScale?: number | undefined },
   ): Promise<number>;
   /**
    * Applies AdamW to the accumulated gradient and clears it; returns the gradient's norm before clipping. With float16
@@ -87,10 +95,10 @@ export interface TrainingEngine extends AsyncDisposable {
    */
   update(options: UpdateOptions): Promise<number>;
   /** Σ weighted losses of a micro-batch, without dropout and without gradients. */
-  loss(sequences: readonly Sequence[], signal?: AbortSignal): Promise<number>;
-  /** ‖·‖² of what the last micro-batch added to the gradient, scaled as it was accumulated. */
-  squaredNorm(): number;
-  /** The accumulated gradient [N], scaled as it was accumulated; zero when there is none. */
+  loss(sequences: readonly Sequence[], options?: PassOptions): Promise<number>;
+  /** ‖·‖² of what a lane's last micro-batch added to the gradient, scaled as it was accumulated. */
+  squaredNorm(lane?: number): number;
+  /** The accumulated gradient [N] of all lanes, scaled as it was accumulated; zero when there is none. */
   gradient(): Promise<Float32Array>;
   /** The trainable vector on the device, for other programs over the same layout. Valid until the next update. */
   parameters(): DeviceTensor;
@@ -117,7 +125,8 @@ export function compilePrograms(
   options: EngineOptions,
   graphs?: RunGraphs,
 ): EnginePrograms {
-  const step = runtime.compile(graphs?.step ?? stepGraph(model, options), { name: "training step" });
+  const { lanes = 1 } = options;
+  const step = runtime.compile(graphs?.step ?? stepGraph(model, options), { name: "training step", lanes });
   const optimizer = runtime.compile(graphs?.update ?? updateGraph(options), {
     name: "optimizer",
     // Once a step: threads that waited for the next update would slow the pass after it.
@@ -144,7 +153,9 @@ export async function trainingEngine(
   const noise = neftune === 0 ? undefined : embeddingNoise(options.seed, neftune, spec.hiddenSize);
   const step = await programs.step;
   const optimizer = await programs.optimizer;
-  let measure: Program | undefined;
+  const { lanes = 1 } = options;
+  let measure: Promise<Program> | undefined;
+  let adder: Program | undefined;
   const { seed, residualDropout = 0, attentionDropout = 0 } = options;
   const masks = {
     lora: dropoutMasks(seed, dropout),
@@ -158,8 +169,9 @@ export async function trainingEngine(
   let parameters = await upload(initial);
   let firstMoment = await upload(new Float32Array(layout.size));
   let secondMoment = await upload(new Float32Array(layout.size));
-  let gradient = none;
-  let squaredNorm = 0;
+  /** Of each lane. */
+  const gradients = new Array<DeviceTensor>(lanes).fill(none);
+  const squaredNorms = new Array<number>(lanes).fill(0);
   const byElement = {
     ...(rateFactors === undefined ? {} : { rateFactors: await upload(rateFactors) }),
     ...(decayed === undefined
@@ -169,9 +181,27 @@ export async function trainingEngine(
         }),
   };
 
-  const replaceGradient = async (next: DeviceTensor): Promise<void> => {
-    if (gradient !== none) await runtime.release(gradient);
-    gradient = next;
+  const replaceGradient = async (lane: number, next: DeviceTensor): Promise<void> => {
+    const before = gradients[lane]!;
+    gradients[lane] = next;
+    if (before !== none) await runtime.release(before);
+  };
+  const clear = async (): Promise<void> => {
+    for (let lane = 0; lane < lanes; lane++) await replaceGradient(lane, none);
+  };
+  /** What the lanes added up, in the order of the lanes, in the first of them. */
+  const joined = async (): Promise<DeviceTensor> => {
+    for (let lane = 1; lane < lanes; lane++) {
+      if (gradients[lane] === none) continue;
+      adder ??= await runtime.compile(sumGraph(layout.size), { name: "sum of gradients", spin: false });
+      const { kept } = await adder.run(
+        { a: gradients[0]!, b: gradients[lane]! },
+        { keep: ["sum"], fetch: [] },
+      );
+      await replaceGradient(0, kept["sum"]!);
+      await replaceGradient(lane, none);
+    }
+    return gradients[0]!;
   };
   const batchFeeds = async (program: Program, batch: FlatBatch, lossScale: number) => ({
     ...(await model.feeds(program.inputs, batch.longest)),
@@ -183,7 +213,8 @@ export async function trainingEngine(
     (await runtime.download(held)).data as Float32Array;
 
   return {
-    accumulate: async (sequences, lossScale, draw, signal, gradientScale = 1) => {
+    lanes,
+    accumulate: async (sequences, lossScale, draw, { signal, lane = 0, gradientScale = 1 } = {}) => {
       const batch = flatBatch(sequences, spec, options);
       const shapes = dropoutMaskShapes(step.inputs, spec, layout, batch, {
         sequences: sequences.length,
@@ -203,13 +234,18 @@ export async function trainingEngine(
                   sequences.map(({ ids }) => ids.length),
                 ),
               }),
-          gradientSum: gradient,
+          gradientSum: gradients[lane]!,
           ...(scaled ? { gradientScale: scalar(gradientScale) } : {}),
         },
-        { keep: ["gradient"], fetch: ["loss", "squaredNorm"], ...(signal === undefined ? {} : { signal }) },
+        {
+          keep: ["gradient"],
+          fetch: ["loss", "squaredNorm"],
+          lane,
+          ...(signal === undefined ? {} : { signal }),
+        },
       );
-      await replaceGradient(kept["gradient"]!);
-      squaredNorm = numberOf(outputs["squaredNorm"]!);
+      await replaceGradient(lane, kept["gradient"]!);
+      squaredNorms[lane] = numberOf(outputs["squaredNorm"]!);
       return numberOf(outputs["loss"]!);
     },
     update: async ({ learningRate, weightDecay, maxNorm, update, gradientScale = 1 }) => {
@@ -217,7 +253,7 @@ export async function trainingEngine(
       const { outputs, kept } = await optimizer.run(
         {
           parameters,
-          gradient,
+          gradient: await joined(),
           firstMoment,
           secondMoment,
           ...byElement,
@@ -234,21 +270,23 @@ export async function trainingEngine(
       parameters = kept["nextParameters"]!;
       firstMoment = kept["nextFirstMoment"]!;
       secondMoment = kept["nextSecondMoment"]!;
-      await replaceGradient(none);
+      await clear();
       return numberOf(outputs["gradientNorm"]!);
     },
-    loss: async (sequences, signal) => {
-      measure ??= await runtime.compile(programs.measuring(), { name: "loss" });
+    loss: async (sequences, { signal, lane = 0 } = {}) => {
+      measure ??= runtime.compile(programs.measuring(), { name: "loss", lanes });
+      const program = await measure;
       const batch = flatBatch(sequences, spec, options);
-      const feeds = await batchFeeds(measure, batch, 1);
-      const { outputs } = await measure.run(feeds, {
+      const feeds = await batchFeeds(program, batch, 1);
+      const { outputs } = await program.run(feeds, {
         fetch: ["loss"],
+        lane,
         ...(signal === undefined ? {} : { signal }),
       });
       return numberOf(outputs["loss"]!);
     },
-    squaredNorm: () => squaredNorm,
-    gradient: () => download(gradient),
+    squaredNorm: (lane = 0) => squaredNorms[lane]!,
+    gradient: async () => download(await joined()),
     parameters: () => parameters,
     trained: () => download(parameters),
     state: async () => ({
@@ -260,15 +298,21 @@ export async function trainingEngine(
       await runtime.overwrite(parameters, float32([layout.size], state.parameters));
       await runtime.overwrite(firstMoment, float32([layout.size], state.firstMoment));
       await runtime.overwrite(secondMoment, float32([layout.size], state.secondMoment));
-      await replaceGradient(none);
+      await clear();
     },
     [Symbol.asyncDispose]: async () => {
-      await replaceGradient(none);
+      await clear();
       for (const held of [parameters, firstMoment, secondMoment, none, ...Object.values(byElement)])
         await runtime.release(held);
-      for (const program of [step, optimizer, measure]) await program?.[Symbol.asyncDispose]();
+      for (const program of [step, optimizer, adder, await measure]) await program?.[Symbol.asyncDispose]();
     },
   };
+}
+
+function sumGraph(size: number): Graph {
+  const g = new GraphBuilder();
+  g.output("sum", g.add(g.input("a", "float32", [size]), g.input("b", "float32", [size])));
+  return g.build();
 }
 
 function numberOf(value: Tensor): number {

@@ -13,6 +13,7 @@ export { withoutTimes } from "./events.ts";
 export type { ProbeReply, RunEvent, StopReason } from "./events.ts";
 export { scalerDefaults } from "./loss-scaler.ts";
 export type { ScalerOptions, ScalerState } from "./loss-scaler.ts";
+export { inEachLane } from "./in-each-lane.ts";
 export { initialAdapter } from "./initialise.ts";
 export { trainingLoop } from "./loop.ts";
 export type { BatchSource, LoopOptions, Prediction, TrainingBatch } from "./loop.ts";

@@ -35,7 +35,8 @@ function fakeEngine({ losses, onCall, accumulated, norm = 1, squaredNorm }: Fake
     if (signal?.aborted === true) throw new CancelledError("the step");
   };
   const engine: TrainingEngine = {
-    accumulate: async (sequences, scale, draw, signal) => {
+    lanes: 1,
+    accumulate: async (sequences, scale, draw, { signal } = {}) => {
       check(signal);
       const [step, part] = Array.from(sequences[0]!.ids) as [number, number];
       calls.push({ step, scale, draw });
@@ -47,7 +48,7 @@ function fakeEngine({ losses, onCall, accumulated, norm = 1, squaredNorm }: Fake
       gradient = 0;
       return norm;
     },
-    loss: async (_, signal) => {
+    loss: async (_, { signal } = {}) => {
       check(signal);
       return losses[parameters[0]!]!;
     },

@@ -8,6 +8,7 @@ import { type ScalerOptions, firstScale, nextScale } from "./loss-scaler.ts";
 import { type BestSoFar, type Patience, judge } from "./early-stopping.ts";
 import type { TrainedState, TrainingEngine } from "./engine.ts";
 import type { ProbeReply, RunEvent, StopReason } from "./events.ts";
+import { inEachLane } from "./in-each-lane.ts";
 import { layerNorms } from "./gradient-norms.ts";
 import { type MeasuredGradients, noNoiseYet, noiseScale, withGradients } from "./noise-scale.ts";
 import { pendingWrite } from "./pending-write.ts";
@@ -241,21 +242,24 @@ export async function* trainingLoop(
   async function* trainStep(): AsyncGenerator<RunEvent> {
     const started = performance.now();
     const batch = training.batch(step);
-    let loss = 0;
+    const { scale } = scaler ?? { scale: 1 };
     // Counted when the whole step is done: an interrupted one draws the same masks again.
-    let nextDraws = draws;
-    const parts: MeasuredGradients["parts"][number][] = [];
-    for (const microBatch of batch.microBatches) {
-      loss += await engine.accumulate(microBatch, 1 / batch.weight, nextDraws++, signal, scaler?.scale);
-      const squaredNorm = engine.squaredNorm() / (scaler?.scale ?? 1) ** 2;
-      parts.push({ share: weightOf(microBatch) / batch.weight, squaredNorm });
-    }
+    const passes = await inEachLane(engine, batch.microBatches, async (microBatch, index, lane) => {
+      const loss = await engine.accumulate(microBatch, 1 / batch.weight, draws + index, {
+        signal,
+        lane,
+        gradientScale: scale,
+      });
+      const squaredNorm = engine.squaredNorm(lane) / scale ** 2;
+      return { loss, part: { share: weightOf(microBatch) / batch.weight, squaredNorm } };
+    });
+    const loss = passes.reduce((sum, pass) => sum + pass.loss, 0);
+    const parts: MeasuredGradients["parts"] = passes.map(({ part }) => part);
     if (scaler === undefined && !Number.isFinite(loss)) throw divergedError(`loss of step ${step + 1}`, loss);
     const { layout } = options;
     const next = step + 1;
     const showGradients =
       layout !== undefined && (next === options.steps || next % options.evaluateEvery === 0);
-    const scale = scaler?.scale ?? 1;
     const norms = showGradients ? layerNorms(layout, unscaled(await engine.gradient(), scale)) : undefined;
     const learningRate = options.learningRate * scheduleFactor(options.schedule, step);
     const gradientNorm = await engine.update({
@@ -275,7 +279,7 @@ export async function* trainingLoop(
     if (!skipped)
       noise = withGradients(noise, { squaredNorm: gradientNorm ** 2, replies: batch.replies, parts });
     const measuredNoise = noiseScale(noise);
-    draws = nextDraws;
+    draws += passes.length;
     step += 1;
     const seconds = since(started);
     const peakBytes = await options.peakBytes();
@@ -351,7 +355,10 @@ async function meanLoss(
   let sum = 0;
   let weight = 0;
   for (const batch of batches) {
-    for (const microBatch of batch.microBatches) sum += await engine.loss(microBatch, signal);
+    const losses = await inEachLane(engine, batch.microBatches, (microBatch, _, lane) =>
+      engine.loss(microBatch, { signal, lane }),
+    );
+    sum += losses.reduce((all, loss) => all + loss, 0);
     weight += batch.weight;
   }
   return sum / weight;

@@ -16,6 +16,7 @@ const state = {
 /** Overflows in the updates numbered in `bad`, from 0; `updates` collects what the engine was asked for. */
 function options(bad: ReadonlySet<number>, updates: UpdateOptions[], changes: Partial<LoopOptions> = {}) {
   const engine: TrainingEngine = {
+    lanes: 1,
     accumulate: async () => 1,
     update: async (asked) => (bad.has(updates.push(asked) - 1) ? Number.NaN : 1),
     loss: async () => 1,

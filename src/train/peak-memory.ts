@@ -34,9 +34,9 @@ export interface MemoryOptions {
 }
 
 export interface MemoryQuestion extends Pick<EngineOptions, "recompute" | "queryChunks" | "lossChunks"> {
-  /** Micro-batches among which the largest are. */
-  readonly training: MicroBatches;
-  readonly validation: MicroBatches;
+  /** Of each lane, micro-batches among which the largest are. */
+  readonly training: readonly MicroBatches[];
+  readonly validation: readonly MicroBatches[];
   /** What sample replies take; absent where there are none. */
   readonly replies?: { readonly bytes: number; readonly nodes: number };
 }
@@ -46,6 +46,8 @@ type MicroBatches = readonly (readonly Sequence[])[];
 /** onnxruntime's library and its thread; a session and what building its graph leaves, a node. Measured, see dev/LOG.md. */
 const runtimeBase = 60e6;
 const bytesANode = 7e3;
+/** The same of a further lane: a session, and its thread. */
+const laneBytesANode = 4e3;
 /** A batch is laid out, and copied for the runtime's thread. */
 const batchCopies = 2;
 /** V8 collects arrays outside its heap when there are so many bytes of them; here in two threads. See dev/LOG.md. */
@@ -96,21 +98,29 @@ export function memoryPredictor({
     const { replies } = question;
     const step = graphOf("step", question);
     const training = passBytes(step, model, question, question.training, options.share);
-    const measuring = question.validation.length === 0 ? undefined : graphOf("measuring", question);
+    const measures = question.validation.some((ofLane) => ofLane.length > 0);
+    const measuring = measures ? graphOf("measuring", question) : undefined;
     const validation =
       measuring === undefined
         ? { arenaBytes: 0, fedBytes: 0 }
         : passBytes(measuring, model, question, question.validation, options.share);
+    const nodes = step.nodes.length + (measuring?.nodes.length ?? 0);
+    const lanes = question.training.length;
     const parts = {
       processBytes,
-      runtimeBytes: runtimeBase + bytesANode * (step.nodes.length + (measuring?.nodes.length ?? 0)),
+      runtimeBytes: runtimeBase + (bytesANode + laneBytesANode * (lanes - 1)) * nodes,
       weightBytes,
       stepBytes: training.arenaBytes,
       evaluationBytes: validation.arenaBytes,
-      optimizerBytes,
+      // A gradient of its own for each lane, and their sum.
+      optimizerBytes: optimizerBytes + (lanes === 1 ? 0 : lanes * 4 * layout.size),
       batchBytes:
         batchCopies * Math.max(training.fedBytes, validation.fedBytes) +
-        threads * Math.min(uncollected, training.fedBytes * question.training.length),
+        threads *
+          Math.min(
+            uncollected,
+            training.fedBytes * Math.max(...question.training.map((ofLane) => ofLane.length)),
+          ),
       replyBytes: replies === undefined ? 0 : replies.bytes + bytesANode * replies.nodes,
     };
     return { ...parts, totalBytes: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) };
@@ -135,31 +145,36 @@ function vectors(graph: Graph, count: number): Record<string, { readonly shape: 
   );
 }
 
-/** The arena after the largest micro-batches, and the bytes that are fed for one of them. */
+/** The arenas of the lanes after their largest micro-batches, and the bytes that are fed for one of each. */
 function passBytes(
   graph: Graph,
   { spec }: ModelForm,
   { queryChunks, lossChunks }: MemoryQuestion,
-  microBatches: MicroBatches,
+  lanes: readonly MicroBatches[],
   share: boolean | undefined,
 ): { readonly arenaBytes: number; readonly fedBytes: number } {
   const layout = { queryChunks, lossChunks, ...(share === undefined ? {} : { share }) };
-  const arena = new Arena();
-  let fedBytes = 0;
-  for (const sequences of largest(microBatches)) {
-    const sizes = batchSizes(graph, spec, layout, sequences);
-    arena.run(bufferEvents(graph, sizes));
-    const bytesOf = byteCounter(sizes);
-    // A batch's inputs, dropout masks among them, are those of open sizes.
-    const fed = graph.inputs.filter(({ shape }) =>
-      shape.some((dim) => typeof dim === "string" && dim !== "P"),
-    );
-    fedBytes = Math.max(
-      fedBytes,
-      fed.reduce((sum, input) => sum + bytesOf(input), 0),
-    );
+  let [arenaBytes, allFed] = [0, 0];
+  for (const microBatches of lanes) {
+    const arena = new Arena();
+    let fedBytes = 0;
+    for (const sequences of microBatches.length === 0 ? [] : largest(microBatches)) {
+      const sizes = batchSizes(graph, spec, layout, sequences);
+      arena.run(bufferEvents(graph, sizes));
+      const bytesOf = byteCounter(sizes);
+      // A batch's inputs, dropout masks among them, are those of open sizes.
+      const fed = graph.inputs.filter(({ shape }) =>
+        shape.some((dim) => typeof dim === "string" && dim !== "P"),
+      );
+      fedBytes = Math.max(
+        fedBytes,
+        fed.reduce((sum, input) => sum + bytesOf(input), 0),
+      );
+    }
+    arenaBytes += arena.residentBytes;
+    allFed += fedBytes;
   }
-  return { arenaBytes: arena.residentBytes, fedBytes };
+  return { arenaBytes, fedBytes: allFed };
 }
 
 /** Each of these can be what makes a micro-batch the largest: tokens, padding, scores, targets. */

@@ -60,7 +60,7 @@ async function run(
     recompute: "none",
     numerics,
   });
-  const loss = await engine.accumulate(sequences, 1 / supervised, 0, undefined, scale);
+  const loss = await engine.accumulate(sequences, 1 / supervised, 0, { gradientScale: scale });
   return { loss, gradient: (await engine.gradient()).map((value) => value / scale) };
 }
 
@@ -179,7 +179,7 @@ describe("dynamic loss scaling", () => {
       numerics: rounded("fp16"),
     });
     const step = async (scale: number, update: number): Promise<number> => {
-      await engine.accumulate(sequences, 1 / supervised, 0, undefined, scale);
+      await engine.accumulate(sequences, 1 / supervised, 0, { gradientScale: scale });
       return engine.update({
         learningRate: 0.01,
         weightDecay: 0.1,

@@ -29,7 +29,8 @@ import {
   type Runtime,
   isDeviceTensor,
 } from "./runtime.ts";
-import { WorkerCallError, WorkerClient } from "./worker-client.ts";
+import { Lanes } from "./lanes.ts";
+import { WorkerCallError } from "./worker-client.ts";
 
 export type Provider = "cpu" | "webgpu" | "cuda" | "tensorrt" | "dml" | "coreml";
 
@@ -46,14 +47,14 @@ export interface OnnxRuntimeOptions {
 /** Starts a worker thread and loads onnxruntime in it. A missing binary is a `UserError`. */
 export async function onnxRuntime(options: OnnxRuntimeOptions = {}): Promise<Runtime> {
   const { threads = physicalCores(), provider = "cpu" } = options;
-  const client = new WorkerClient();
+  const lanes = new Lanes();
   try {
-    const { version } = await client.call("start", {});
-    const runtime = new OnnxRuntime(client, `onnxruntime ${version} (${provider})`, threads, provider);
+    const version = await lanes.start();
+    const runtime = new OnnxRuntime(lanes, `onnxruntime ${version} (${provider})`, threads, provider);
     if (provider !== "cpu") await tryProvider(runtime, provider);
     return runtime;
   } catch (error) {
-    await client.terminate();
+    await lanes.terminate();
     throw explain(error, "onnxruntime");
   }
 }
@@ -91,12 +92,12 @@ class OnnxRuntime implements Runtime {
   readonly name: string;
   readonly threads: number;
   readonly #provider: Provider;
-  readonly #client: WorkerClient;
+  readonly #lanes: Lanes;
   readonly #live = new Set<DeviceTensor>();
   #nextId = 1;
 
-  constructor(client: WorkerClient, name: string, threads: number, provider: Provider) {
-    this.#client = client;
+  constructor(lanes: Lanes, name: string, threads: number, provider: Provider) {
+    this.#lanes = lanes;
     this.name = name;
     this.threads = threads;
     this.#provider = provider;
@@ -106,18 +107,18 @@ class OnnxRuntime implements Runtime {
     refuseStorageTypes(tensor.dtype);
     const { wire, buffer } = portable(tensor, options.transfer === true);
     const device: DeviceTensor = { dtype: wire.dtype, shape: wire.shape, id: this.#nextId++ };
-    await this.#client.call("upload", { id: device.id, tensor: wire }, { transfer: [buffer] });
+    await this.#lanes.upload(device.id, wire, buffer);
     this.#live.add(device);
     return device;
   }
 
   async download(tensor: DeviceTensor): Promise<Tensor> {
-    return await this.#client.call("download", { id: this.#alive(tensor) });
+    return await this.#lanes.download(this.#alive(tensor));
   }
 
   async release(tensor: DeviceTensor): Promise<void> {
-    if (!this.#live.delete(tensor) || this.#client.dead) return;
-    await this.#client.call("release", { ids: [tensor.id] });
+    if (!this.#live.delete(tensor) || this.#lanes.dead) return;
+    await this.#lanes.release([tensor.id]);
   }
 
   async overwrite(tensor: DeviceTensor, data: Tensor): Promise<void> {
@@ -128,7 +129,7 @@ class OnnxRuntime implements Runtime {
       );
     }
     const { wire, buffer } = portable(data, false);
-    await this.#client.call("upload", { id, tensor: wire }, { transfer: [buffer] });
+    await this.#lanes.upload(id, wire, buffer);
   }
 
   async memory(): Promise<{ readonly peakBytes: number; readonly residentBytes: number }> {
@@ -153,8 +154,10 @@ class OnnxRuntime implements Runtime {
     // Elsewhere a tensor may live where no part of it can be pointed at.
     const { graph: fed, views } =
       this.#provider === "cpu" ? viewRows(prepared) : { graph: prepared, views: [] };
+    // A device of its own is one lane: what there is of it is in its own memory.
+    const lanes = this.#provider === "cpu" ? await this.#lanes.open(options.lanes ?? 1) : 1;
     const settings: SessionSettings = {
-      threads: this.threads,
+      threads: Math.max(1, Math.floor(this.threads / lanes)),
       provider: this.#provider,
       memoryPattern: options.memoryPattern ?? false,
       spin: options.spin ?? true,
@@ -166,13 +169,22 @@ class OnnxRuntime implements Runtime {
       const encoding = options.externalFrom === undefined ? {} : { externalFrom: options.externalFrom };
       const { model, external } = encodeModel(fed, encoding);
       if (external === undefined) {
-        await this.#client.call("compile", { program, model, views, settings }, { transfer: [model.buffer] });
+        await this.#lanes.each(lanes, (client) => {
+          const copy = lanes === 1 ? model : model.slice();
+          return client.call(
+            "compile",
+            { program, model: copy, views, settings },
+            { transfer: [copy.buffer] },
+          );
+        });
       } else {
         // onnxruntime reads external data only beside a model that is a file.
         folder = await mkdtemp(join(tmpdir(), "attune-"));
         const path = join(folder, "model.onnx");
         await writeModel(fed, path, encoding);
-        await this.#client.call("compile", { program, model: path, views, settings });
+        await this.#lanes.each(lanes, (client) =>
+          client.call("compile", { program, model: path, views, settings }),
+        );
       }
     } catch (error) {
       if (folder !== undefined) await rm(folder, { recursive: true, force: true });
@@ -182,18 +194,24 @@ class OnnxRuntime implements Runtime {
       name,
       inputs: prepared.inputs.map((input) => input.name as In),
       outputs: [...prepared.outputs.keys()] as Out[],
-      run: (feeds, runOptions = {}) => this.#run(program, name, prepared, feeds, runOptions),
+      run: (feeds, runOptions = {}) => {
+        const lane = (runOptions.lane ?? 0) % lanes;
+        return this.#run({ program, name, graph: prepared, lane }, feeds, runOptions);
+      },
       [Symbol.asyncDispose]: async () => {
-        if (!this.#client.dead) await this.#client.call("dispose", { program });
+        if (!this.#lanes.dead) await this.#lanes.each(lanes, (client) => client.call("dispose", { program }));
         if (folder !== undefined) await rm(folder, { recursive: true, force: true }).catch(() => {});
       },
     };
   }
 
   async #run<Out extends string>(
-    program: number,
-    name: string,
-    graph: Graph,
+    {
+      program,
+      name,
+      graph,
+      lane,
+    }: { readonly program: number; readonly name: string; readonly graph: Graph; readonly lane: number },
     feeds: Readonly<Record<string, Feed>>,
     options: RunOptions<Out>,
   ): Promise<RunResult<Out>> {
@@ -216,22 +234,24 @@ class OnnxRuntime implements Runtime {
     }));
     const ids = Object.fromEntries(keep.map((output) => [output, this.#nextId++]));
     try {
-      const { outputs, keptShapes, seconds } = await this.#client.call(
-        "run",
+      const {
+        outputs,
+        kept: results,
+        seconds,
+      } = await this.#lanes.run(
+        lane,
         { program, feeds: wire, fetch, keep: ids, writes },
         {
           transfer,
           signal: options.signal,
           what: name,
-          whenAbandoned: () => {
-            this.#client.call("release", { ids: Object.values(ids) }).catch(() => {});
-          },
+          whenAbandoned: () => this.#lanes.forget(lane, Object.values(ids)),
         },
       );
       const kept: Record<string, DeviceTensor> = {};
       for (const output of keep) {
         const { dtype } = graph.outputs.get(output)!;
-        const device: DeviceTensor = { dtype, shape: keptShapes[output]!, id: ids[output]! };
+        const device: DeviceTensor = { dtype, shape: results[output]!.shape, id: ids[output]! };
         this.#live.add(device);
         kept[output] = device;
       }
@@ -252,7 +272,7 @@ class OnnxRuntime implements Runtime {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#live.clear();
-    await this.#client.close();
+    await this.#lanes.close();
   }
 }
 

@@ -1,6 +1,7 @@
 /** The messages between a runtime and the worker thread in which onnxruntime runs. */
 import type { RowView } from "../graph/index.ts";
 import type { DType, DTypeArrays } from "../tensor/index.ts";
+import type { SharedTensor } from "./shared-memory.ts";
 
 export interface WireTensor {
   readonly dtype: DType;
@@ -28,9 +29,18 @@ export interface SessionSettings {
 
 /** What each call takes and gives. */
 export interface Calls {
-  readonly start: { readonly request: Record<never, never>; readonly reply: { readonly version: string } };
+  readonly start: {
+    readonly request: Record<never, never>;
+    /** Whether tensors can be lent to other threads. */
+    readonly reply: { readonly version: string; readonly canShare: boolean };
+  };
   readonly upload: {
     readonly request: { readonly id: number; readonly tensor: WireTensor };
+    readonly reply: { readonly shared: SharedTensor | undefined };
+  };
+  /** Another thread's tensors, which stay where they are. */
+  readonly adopt: {
+    readonly request: { readonly tensors: readonly (readonly [id: number, SharedTensor])[] };
     readonly reply: null;
   };
   readonly download: { readonly request: { readonly id: number }; readonly reply: WireTensor };
@@ -57,7 +67,9 @@ export interface Calls {
     };
     readonly reply: {
       readonly outputs: Readonly<Record<string, WireTensor>>;
-      readonly keptShapes: Readonly<Record<string, readonly number[]>>;
+      readonly kept: Readonly<
+        Record<string, { readonly shape: readonly number[]; readonly shared: SharedTensor | undefined }>
+      >;
       readonly seconds: number;
     };
   };

@@ -28,6 +28,8 @@ export interface RunOptions<Out extends string = string> {
   readonly write?: readonly DeviceWrite<Out>[];
   /** Aborting rejects with `CancelledError`; a run under way ends unheard and the runtime stays usable. */
   readonly signal?: AbortSignal;
+  /** In which of the program's lanes, from 0; one lane runs one thing at a time. Default 0. */
+  readonly lane?: number;
 }
 
 export interface RunResult<Out extends string = string> {
@@ -56,6 +58,11 @@ export interface CompileOptions {
    * take the processor from another program that runs then: off for one that runs between the runs of a busy one.
    */
   readonly spin?: boolean;
+  /**
+   * Runs of it that may be under way at once, each with its share of the threads; default 1. Lanes never wait for one
+   * another, as the threads of one run do at every node. Where a device or platform has but one lane, runs follow one another.
+   */
+  readonly lanes?: number;
   /** Hands constants over in a file when together they have more bytes than this; default 1.5e9. */
   readonly externalFrom?: number;
   /** Writes a trace of every node's time under this path prefix when the program is disposed. */

@@ -14,11 +14,13 @@ import type {
   WireError,
   WireTensor,
 } from "./protocol.ts";
+import { type SharedMemory, sharedMemory } from "./shared-memory.ts";
 
 if (parentPort === null) throw new Error("this file runs in a worker thread");
 const port = parentPort;
 
 let onnx: typeof Onnx;
+let memory: SharedMemory | undefined;
 interface Session {
   readonly session: Onnx.InferenceSession;
   readonly views: readonly RowView[];
@@ -90,10 +92,15 @@ const handlers: Handlers = {
     onnx = (await import("onnxruntime-node")) as typeof Onnx;
     // What goes wrong arrives as an exception; a second copy on stderr helps nobody.
     onnx.env.logLevel = "fatal";
-    return { version: onnx.env.versions.node ?? "" };
+    memory = await sharedMemory();
+    return { version: onnx.env.versions.node ?? "", canShare: memory !== undefined };
   },
   upload: ({ id, tensor }) => {
     tensors.set(id, toOnnx(tensor));
+    return { shared: memory?.share(tensor) };
+  },
+  adopt: ({ tensors: lent }) => {
+    for (const [id, shared] of lent) tensors.set(id, toOnnx(memory!.adopt(shared)));
     return null;
   },
   download: ({ id }, transfer) => {
@@ -136,10 +143,11 @@ const handlers: Handlers = {
         pieces,
       );
     }
-    const keptShapes: Record<string, readonly number[]> = {};
+    const kept: Record<string, Calls["run"]["reply"]["kept"][string]> = {};
     for (const [name, id] of Object.entries(keep)) {
-      tensors.set(id, results[name]!);
-      keptShapes[name] = results[name]!.dims;
+      const tensor = results[name]!;
+      tensors.set(id, tensor);
+      kept[name] = { shape: tensor.dims, shared: memory?.share(fromOnnx(tensor)) };
     }
     const outputs: Record<string, WireTensor> = {};
     for (const name of fetch) {
@@ -148,7 +156,7 @@ const handlers: Handlers = {
       else outputs[name] = output;
       transfer.push(outputs[name].data.buffer as ArrayBuffer);
     }
-    return { outputs, keptShapes, seconds };
+    return { outputs, kept, seconds };
   },
   dispose: async ({ program }) => {
     const entry = sessions.get(program);

@@ -30,7 +30,7 @@ describe("microBatches", () => {
         integer({ min: 3, max: 40 }),
         constantFrom(true, false),
         (all, maxTokens, share) => {
-          const groups = microBatches(all, maxTokens, share);
+          const groups = microBatches(all, maxTokens, { share });
           expect(new Set(groups.flat())).toEqual(new Set(all));
           expect(groups.flat()).toHaveLength(all.length);
           const ordered = groups.flat().map((one) => one.ids.length);
@@ -55,7 +55,7 @@ describe("microBatches", () => {
     const prompt = Array.from({ length: 50 }, (_, i) => i);
     const all = [0, 1, 2, 3].map((n) => sequence([...prompt, 100 + n, 200 + n], [51]));
     expect(microBatches(all, 60)).toHaveLength(1);
-    expect(microBatches(all, 60, false)).toHaveLength(4);
+    expect(microBatches(all, 60, { share: false })).toHaveLength(4);
   });
 });
 

@@ -42,8 +42,14 @@ export function residentModel(
   frozen?: Linear,
 ): ResidentModel {
   let reach = 0;
-  let rotaryCos: DeviceTensor | undefined;
-  let rotarySin: DeviceTensor | undefined;
+  let tables: Promise<{ readonly rotaryCos: DeviceTensor; readonly rotarySin: DeviceTensor }> | undefined;
+  const rotary = async (positions: number): Promise<Awaited<NonNullable<typeof tables>>> => {
+    const { cos, sin } = rotaryTables(ropeFrequencies(spec), positions);
+    return {
+      rotaryCos: await runtime.upload(cos, { transfer: true }),
+      rotarySin: await runtime.upload(sin, { transfer: true }),
+    };
+  };
   return {
     spec,
     runtime,
@@ -51,20 +57,16 @@ export function residentModel(
     ...(frozen === undefined ? {} : { frozen }),
     feeds: async (inputs, positions) => {
       if (positions > reach) {
-        // Doubled, so that slowly growing sequences do not make a table each.
+        // Doubled, so that slowly growing sequences do not make a table each. Another lane may be reading the ones before.
         reach = Math.max(positions, Math.min(2 * reach, spec.contextLength), 512);
-        const { cos, sin } = rotaryTables(ropeFrequencies(spec), reach);
-        if (rotaryCos !== undefined) await runtime.release(rotaryCos);
-        if (rotarySin !== undefined) await runtime.release(rotarySin);
-        rotaryCos = await runtime.upload(cos, { transfer: true });
-        rotarySin = await runtime.upload(sin, { transfer: true });
+        tables = rotary(reach);
       }
       const feeds: Record<string, Feed> = {};
       for (const input of inputs) {
         const weight = weights.get(input);
         if (weight !== undefined) feeds[input] = weight;
       }
-      return { ...feeds, rotaryCos: rotaryCos!, rotarySin: rotarySin! };
+      return { ...feeds, ...(await tables) };
     },
   };
 }
