@@ -8,6 +8,7 @@ import { adamWDefaults } from "../src/compute/optim/index.ts";
 import { float32 } from "../src/compute/tensor/index.ts";
 import {
   type ModelSpec,
+  type Recompute,
   type ResidentModel,
   type Sequence,
   flatBatch,
@@ -43,6 +44,7 @@ const { values } = parseArgs({
     "micro-tokens": { type: "string", default: "700" },
     "learning-rate": { type: "string", default: "3e-4" },
     lanes: { type: "string", default: "2" },
+    checkpointing: { type: "string", default: "none" },
     base: { type: "string", default: "float32" },
   },
 });
@@ -94,7 +96,7 @@ async function main(): Promise<void> {
       seed: 0,
       optimizer: adamWDefaults,
       ...chunks,
-      recompute: "none",
+      recompute: values.checkpointing as Recompute,
       base,
       lanes,
     });
