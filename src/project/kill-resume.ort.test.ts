@@ -28,7 +28,7 @@ beforeAll(async () => {
     seed: 7,
     lora: { rank: 2 },
     // Several micro-batches a step, so that there is a gradient noise scale to go on from.
-    training: { steps: 10, batch: 4, microTokens: 150, fold: false },
+    training: { steps: 10, batch: 4, microTokens: 150, lanes: 2, fold: false },
     optimizer: { learningRate: 0.01 },
     evaluation: { every: 3, probes: 1 },
     checkpoint: { every: 2, keep: 2 },

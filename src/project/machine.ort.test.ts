@@ -9,9 +9,11 @@ import { UserError } from "../util/index.ts";
 import { examine } from "./doctor.ts";
 import { availableMemoryBytes, processor, totalMemoryBytes } from "./machine.ts";
 import {
+  type MemorySettings,
   type RunMemory,
   choosableBy,
   chooseSettings,
+  lanesOf,
   memoryMargin,
   refuseWithoutMemory,
 } from "./run-memory.ts";
@@ -214,7 +216,7 @@ describe("settings that nobody gave", () => {
 
   it("give way to smaller micro-batches, then to recomputation, with the reason", () => {
     const smaller = choose(700);
-    expect(smaller.settings).toEqual({ microTokens: 384, checkpointing: "none" });
+    expect(smaller.settings).toEqual({ microTokens: 384, lanes: 1, checkpointing: "none" });
     expect([...smaller.origins]).toEqual([
       [
         "training.microTokens",
@@ -222,7 +224,28 @@ describe("settings that nobody gave", () => {
       ],
     ]);
     expect(choose(600).settings).toEqual({ microTokens: 700, lanes: 1, checkpointing: "attention" });
-    expect(choose(400).settings).toEqual({ microTokens: 256, checkpointing: "blocks" });
+    expect(choose(400).settings).toEqual({ microTokens: 256, lanes: 1, checkpointing: "blocks" });
+  });
+
+  it("give up the second lane where that is enough", () => {
+    const two = {
+      ...memory,
+      predict: ({ lanes }: MemorySettings) => ({ ...nothing, totalBytes: lanes === 1 ? 500 : 900 }),
+    };
+    const all = { microTokens: true, lanes: true, checkpointing: true };
+    const limit = { bytes: 700, given: true };
+    const chosen = chooseSettings(two, { ...wanted, lanes: 2 }, all, limit);
+    expect(chosen.settings).toEqual({ microTokens: 700, lanes: 1, checkpointing: "none" });
+    expect(chosen.origins.get("training.lanes")).toContain("2 micro-batches at once, of 700 tokens together");
+  });
+
+  it("have two lanes for an adapter, one for a whole model and for a run from before there were lanes", () => {
+    const config = trainConfigSchema.parse({ model: "somewhere", data: "rows.jsonl" });
+    const choosable = { microTokens: true, lanes: true, checkpointing: true };
+    expect(lanesOf(config, choosable)).toBe(2);
+    expect(lanesOf({ ...config, method: "full" }, choosable)).toBe(1);
+    expect(lanesOf(config, { ...choosable, lanes: false })).toBe(1);
+    expect(lanesOf({ ...config, training: { ...config.training, lanes: 3 } }, choosable)).toBe(3);
   });
 
   it("are chosen only where nobody gave them", () => {
@@ -230,7 +253,10 @@ describe("settings that nobody gave", () => {
     expect(choose(400, false, false)).toMatchObject({ settings: wanted });
     expect(choosableBy(new Map([["training.microTokens", "default"]]))).toEqual({
       microTokens: true,
+      lanes: true,
       checkpointing: false,
     });
+    expect(choosableBy(new Map([["training.lanes", "a file"]])).lanes).toBe(false);
+    expect(choosableBy(undefined)).toEqual({ microTokens: false, lanes: false, checkpointing: false });
   });
 });

@@ -199,16 +199,16 @@ export interface Choosable {
 const automaticSettings = ["microTokens", "lanes", "checkpointing"] as const;
 
 /** Those whose value nobody gave. */
-export function choosableBy(origins: ReadonlyMap<string, string>): Choosable {
-  const isDefault = (name: string): boolean => (origins.get(`training.${name}`) ?? "default") === "default";
+export function choosableBy(origins: ReadonlyMap<string, string> | undefined): Choosable {
+  if (origins === undefined) return nothingChosen;
+  const isDefault = (name: string): boolean => origins.get(`training.${name}`) === "default";
   return {
     microTokens: isDefault("microTokens"),
-    lanes: isDefault("lanes"),
+    lanes: !origins.has("training.lanes"),
     checkpointing: isDefault("checkpointing"),
   };
 }
 
-/** Where nothing may be chosen. */
 export const nothingChosen: Choosable = { microTokens: false, lanes: false, checkpointing: false };
 
 /**
@@ -225,7 +225,7 @@ export async function withChosen(
   folder: string,
   origins?: ReadonlyMap<string, string>,
 ): Promise<TrainConfig> {
-  const choosable = choosableBy(origins ?? new Map());
+  const choosable = choosableBy(origins);
   if (!Object.values(choosable).includes(true)) return config;
   const { config: began } = await resolveConfig(trainConfigSchema, { file: runConfigPath(folder) });
   const training = { ...config.training };

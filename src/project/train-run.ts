@@ -68,7 +68,7 @@ export async function prepareRun(
   { notice = () => {}, origins, resumed, ...fetching }: PrepareRunOptions = {},
 ): Promise<PreparedRun> {
   const config = resumed === undefined ? given : await withChosen(given, resumed, origins);
-  const choosable = resumed === undefined && origins !== undefined ? choosableBy(origins) : nothingChosen;
+  const choosable = resumed === undefined ? choosableBy(origins) : nothingChosen;
   if (config.method === "pretrain") return preparePretraining(config, await readStart(config.model));
   const watch = stopwatch();
   const data = await readTrainingData(config.data, config.seed);
@@ -106,7 +106,7 @@ export function preparePretraining(
   const { model, data } = openStart(start, config.model);
   watch.lap("openModel");
   const plan = planTraining(config, model, data, {
-    choosable: origins === undefined ? nothingChosen : choosableBy(origins),
+    choosable: choosableBy(origins),
     watch,
   });
   watch.lap("plan");

@@ -6,6 +6,7 @@ import { type ResidentModel, loadResidentModel } from "../model/decoder/index.ts
 import { parameterLayout } from "../model/nn/index.ts";
 import { type EngineOptions, type TrainingEngine, loraParameters, trainingEngine } from "./engine.ts";
 import { adapter, file, golden, initialOf, layers, row, spec, store } from "./golden-llama.testing.ts";
+import { inEachLane } from "./in-each-lane.ts";
 import { initialAdapter } from "./initialise.ts";
 import { tinyEngineOptions, tinyResident, tinySequences } from "./tiny-run.testing.ts";
 
@@ -121,6 +122,32 @@ describe("the tiny engine", () => {
     await engine.accumulate(sequences.slice(2), 0.5, 0);
     const part = (await engine.gradient()).map((value, i) => value - first[i]!);
     expect(Math.abs(engine.squaredNorm() / square(part) - 1)).toBeLessThan(1e-4);
+  });
+
+  test("lanes add up what one lane would, the same way each time, and update once", async () => {
+    const update = { learningRate: 0.01, weightDecay: 0.1, maxNorm: 1, update: 1 };
+    const parts = sequences.map((sequence) => [sequence]);
+    const step = async (lanes: number) => {
+      await using engine = await make({ lanes });
+      const norms = await inEachLane(engine, parts, async (part, index, lane) => {
+        const loss = await engine.accumulate(part, 0.5, index, { lane });
+        return [loss, engine.squaredNorm(lane)] as const;
+      });
+      const gradient = await engine.gradient();
+      const norm = await engine.update(update);
+      expect(Math.max(...(await engine.gradient()))).toBe(0);
+      const measured = await inEachLane(engine, parts, (part, _, lane) => engine.loss(part, { lane }));
+      return { norms, gradient, norm, measured, trained: await engine.trained() };
+    };
+    const [one, two, again] = [await step(1), await step(2), await step(2)];
+    expect(again).toEqual(two);
+    expect(two.norms).toEqual(one.norms);
+    expect(relativeError(two.gradient, one.gradient)).toBeLessThan(1e-6);
+    expect(Math.abs(two.norm / one.norm - 1)).toBeLessThan(1e-6);
+    expect(relativeError(Float32Array.from(two.measured), Float32Array.from(one.measured))).toBeLessThan(
+      1e-5,
+    );
+    expect(parts.length).toBeGreaterThan(2);
   });
 
   test("dropout: the seed and the draw decide, bit for bit; evaluation drops nothing", async () => {

@@ -46,6 +46,17 @@ describe("onnxruntime in its thread", () => {
     expect(turns).toBeGreaterThan(1);
   });
 
+  test("a lane does not wait for another one", async () => {
+    await using program = await runtime.compile(slowGraph(40), { lanes: 2 });
+    const settled: string[] = [];
+    const run = async (name: string, size: number, lane: number): Promise<void> => {
+      await program.run({ x: zeros("float32", [size, size]) }, { lane });
+      settled.push(name);
+    };
+    await Promise.all([run("long", 512, 0), run("short", 4, 1)]);
+    expect(settled).toEqual(["short", "long"]);
+  });
+
   test("a run that is cancelled rejects at once, and the runtime works on", async () => {
     await using program = await runtime.compile(slowGraph(20), { name: "slow" });
     const x = await runtime.upload(zeros("float32", [512, 512]));

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CancelledError } from "../../util/index.ts";
 import { GraphBuilder } from "../graph/index.ts";
 import { type DType, type Tensor, dtypes, float32, int64, tensor, zeros } from "../tensor/index.ts";
-import { FeedError, type Runtime } from "./index.ts";
+import { type DeviceTensor, type Feed, FeedError, type Runtime } from "./index.ts";
 
 /** y = x · wᵀ / 2 and its row sums; B and D are open. */
 function linearGraph() {
@@ -51,6 +51,28 @@ export function runtimeContract(name: string, make: () => Promise<Runtime>): voi
       expect(numbers(one.outputs.y)).toEqual([4, 8]);
       const none = await program.run({ x: float32([0, 1], []), w: float32([2, 1], [1, 2]) });
       expect(none.outputs.y).toMatchObject({ shape: [0, 2], data: new Float32Array(0) });
+    });
+
+    test("runs in lanes, on tensors that lie with another one", async () => {
+      await using program = await runtime.compile(counterGraph(), { lanes: 2 });
+      const shared = await runtime.upload(float32([3], [1, 2, 3]));
+      const run = async (lane: number, count: Feed): Promise<DeviceTensor> =>
+        (await program.run({ count }, { lane, keep: ["next"], fetch: [] })).kept["next"]!;
+      const [first, second] = await Promise.all([run(0, shared), run(1, shared)]);
+      // Each lane's result goes on in the other one.
+      const crossed = await Promise.all([run(1, first), run(0, second)]);
+      for (const next of crossed) {
+        expect(numbers(await runtime.download(next))).toEqual([3, 4, 5]);
+        await runtime.release(next);
+      }
+      // New data reaches the lane that has read the old.
+      await runtime.overwrite(shared, float32([3], [7, 8, 9]));
+      const again = await program.run({ count: shared }, { lane: 1 });
+      expect(numbers(again.outputs.next)).toEqual([8, 9, 10]);
+      const none = await runtime.upload(float32([0], []));
+      expect((await program.run({ count: none }, { lane: 1 })).outputs.next).toMatchObject({ shape: [0] });
+      for (const held of [shared, none, first, second]) await runtime.release(held);
+      await expect(program.run({ count: first }, { lane: 0 })).rejects.toThrow("released");
     });
 
     test("leaves the caller's arrays alone, and takes views into larger ones", async () => {

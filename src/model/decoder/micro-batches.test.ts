@@ -2,7 +2,7 @@
 import { array, assert, constantFrom, integer, property } from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Sequence } from "./flat-batch.ts";
-import { microBatches } from "./micro-batches.ts";
+import { inLanes, microBatches } from "./micro-batches.ts";
 import { tokenTree } from "./token-tree.ts";
 
 const sequence = (ids: readonly number[], targets: readonly number[] = []): Sequence => ({
@@ -56,6 +56,39 @@ describe("microBatches", () => {
     const all = [0, 1, 2, 3].map((n) => sequence([...prompt, 100 + n, 200 + n], [51]));
     expect(microBatches(all, 60)).toHaveLength(1);
     expect(microBatches(all, 60, { share: false })).toHaveLength(4);
+  });
+});
+
+describe("inLanes", () => {
+  it("gives each micro-batch to one lane, in order, and leaves none idle beside one that has two", () => {
+    assert(
+      property(
+        sequences,
+        integer({ min: 3, max: 40 }),
+        integer({ min: 1, max: 4 }),
+        (all, maxTokens, lanes) => {
+          const groups = microBatches(all, maxTokens, { lanes });
+          expect(groups.flat()).toHaveLength(all.length);
+          expect(new Set(groups.flat())).toEqual(new Set(all));
+          for (const group of groups)
+            if (tokenTree(group, true).count > maxTokens / lanes) expect(group).toHaveLength(1);
+          const chosen = inLanes(groups, lanes);
+          expect(chosen).toHaveLength(lanes);
+          expect(chosen.flat().sort((a, b) => a - b)).toEqual(groups.map((_, index) => index));
+          for (const lane of chosen) expect(lane).toEqual(lane.toSorted((a, b) => a - b));
+          if (chosen.some((lane) => lane.length === 0))
+            expect(Math.max(...chosen.map((lane) => lane.length))).toBeLessThan(2);
+        },
+      ),
+    );
+  });
+
+  it("cuts so that two lanes have as much to do", () => {
+    const all = Array.from({ length: 6 }, (_, n) =>
+      sequence(Array.from({ length: 100 }, (_, i) => 1000 * n + i)),
+    );
+    // Two of 300 tokens rather than one of 400 and one of 200.
+    expect(microBatches(all, 800, { lanes: 2 }).map((group) => group.length)).toEqual([3, 3]);
   });
 });
 
