@@ -170,8 +170,8 @@ export async function trainingEngine(
   let firstMoment = await upload(new Float32Array(layout.size));
   let secondMoment = await upload(new Float32Array(layout.size));
   /** Of each lane. */
-  const gradients = new Array<DeviceTensor>(lanes).fill(none);
-  const squaredNorms = new Array<number>(lanes).fill(0);
+  const gradients = Array.from({ length: lanes }, () => none);
+  const squaredNorms = Array.from({ length: lanes }, () => 0);
   const byElement = {
     ...(rateFactors === undefined ? {} : { rateFactors: await upload(rateFactors) }),
     ...(decayed === undefined

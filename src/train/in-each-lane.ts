@@ -11,7 +11,7 @@ export async function inEachLane<T>(
   microBatches: readonly (readonly Sequence[])[],
   compute: (microBatch: readonly Sequence[], index: number, lane: number) => Promise<T>,
 ): Promise<readonly T[]> {
-  const results = new Array<T>(microBatches.length);
+  const results: T[] = [];
   const computed = await Promise.allSettled(
     inLanes(microBatches, lanes).map(async (indices, lane) => {
       for (const index of indices) results[index] = await compute(microBatches[index]!, index, lane);
