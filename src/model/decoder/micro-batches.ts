@@ -23,62 +23,88 @@ export function microBatches<S extends Sequence>(
   maxTokens: number,
   { share = true, lanes = 1 }: MicroBatchOptions = {},
 ): readonly (readonly S[])[] {
+  const sorted = measured(
+    sequences.toSorted((a, b) => a.ids.length - b.ids.length),
+    share,
+  );
   const most = Math.floor(maxTokens / lanes);
-  if (lanes === 1) return cheapestCut(sequences, most, share);
-  const costOf = (groups: readonly (readonly S[])[]): number =>
-    Math.max(
-      ...inLanes(groups, lanes, share).map((lane) =>
-        lane.reduce((sum, i) => sum + cost(groups[i]!, share), 0),
-      ),
-    );
+  if (lanes === 1) return cheapestCut(sorted, most).groups;
   return capShares
-    .map((part) => cheapestCut(sequences, Math.floor(most * part), share))
-    .map((groups) => ({ groups, cost: costOf(groups) }))
+    .map((part) => cheapestCut(sorted, Math.floor(most * part)))
+    .map(({ groups, costs }) => ({ groups, cost: Math.max(...spread(costs, lanes).map(({ cost }) => cost)) }))
     .reduce((best, one) => (one.cost < best.cost ? one : best)).groups;
 }
 
 /** Of the most tokens a micro-batch may have: what its cut is tried with. */
 const capShares = [1, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5] as const;
 
-/** Which micro-batches each lane computes, by number: the costliest first, always to the lane that has least to do. */
+/** Which of these micro-batches each lane computes, by number. */
 export function inLanes(
   groups: readonly (readonly Sequence[])[],
   lanes: number,
   share = true,
 ): readonly (readonly number[])[] {
-  const chosen = Array.from({ length: lanes }, () => ({ cost: 0, groups: [] as number[] }));
-  const costs = groups.map((group, index) => ({ index, cost: cost(group, share) }));
-  for (const one of costs.sort((a, b) => b.cost - a.cost)) {
-    const least = chosen.reduce((best, lane) => (lane.cost < best.cost ? lane : best));
-    least.cost += one.cost;
-    least.groups.push(one.index);
-  }
-  return chosen.map((lane) => lane.groups.sort((a, b) => a - b));
+  if (lanes === 1) return [groups.map((_, index) => index)];
+  const costs = groups.map((group) => {
+    const { lengths, added } = measured(group, share);
+    return costOf(
+      added.reduce((sum, tokens) => sum + tokens, 0),
+      lengths.length,
+      Math.max(0, ...lengths),
+    );
+  });
+  return spread(costs, lanes).map(({ chosen }) => chosen.toSorted((a, b) => a - b));
 }
 
-/** In tokens. */
-function cost(group: readonly Sequence[], share: boolean): number {
-  const longest = group.reduce((most, { ids }) => Math.max(most, ids.length), 0);
-  return tokensPerMicroBatch + tokenTree(group, share).count + tokensPerPair * longest ** 2 * group.length;
+/** The costliest first, always to the lane that has least to do. */
+function spread(
+  costs: readonly number[],
+  lanes: number,
+): readonly { readonly cost: number; readonly chosen: readonly number[] }[] {
+  const all = Array.from({ length: lanes }, () => ({ cost: 0, chosen: [] as number[] }));
+  const order = costs.map((_, index) => index).sort((a, b) => costs[b]! - costs[a]!);
+  for (const index of order) {
+    const least = all.reduce((best, lane) => (lane.cost < best.cost ? lane : best));
+    least.cost += costs[index]!;
+    least.chosen.push(index);
+  }
+  return all;
+}
+
+/** Of a micro-batch of so many rows, in tokens. */
+function costOf(tokens: number, rows: number, longest: number): number {
+  return tokensPerMicroBatch + tokens + tokensPerPair * longest ** 2 * rows;
+}
+
+interface Measured<S> {
+  readonly sequences: readonly S[];
+  readonly lengths: readonly number[];
+  /** What each sequence adds to a micro-batch that holds the one before it. */
+  readonly added: readonly number[];
+}
+
+function measured<S extends Sequence>(sequences: readonly S[], share: boolean): Measured<S> {
+  const lengths = sequences.map(({ ids }) => ids.length);
+  const added = sequences.map((sequence, index) => {
+    const before = sequences[index - 1];
+    if (!share || before === undefined) return sequence.ids.length;
+    return tokenTree([before, sequence], true).count - before.ids.length;
+  });
+  return { sequences, lengths, added };
 }
 
 /**
- * Sequences sorted by length and cut into contiguous groups of at most `maxTokens` tokens each; a longer sequence goes
+ * Sequences in order of length, cut into contiguous groups of at most `maxTokens` tokens each; a longer sequence goes
  * alone. Of all such cuts the cheapest: a group saves its fixed cost, but pads all its rows to the longest.
  */
 function cheapestCut<S extends Sequence>(
-  sequences: readonly S[],
+  { sequences, lengths, added }: Measured<S>,
   maxTokens: number,
-  share: boolean,
-): readonly (readonly S[])[] {
-  const sorted = sequences.toSorted((a, b) => a.ids.length - b.ids.length);
-  const lengths = sorted.map(({ ids }) => ids.length);
-  const added = tokensAdded(sorted, share);
+): { readonly groups: readonly (readonly S[])[]; readonly costs: readonly number[] } {
   /** Of the first `end` sequences: the least cost, and where its last group begins. */
-  const costs = [0];
+  const totals = [0];
   const starts = [0];
-  for (let end = 1; end <= sorted.length; end++) {
-    const pairs = lengths[end - 1]! ** 2;
+  for (let end = 1; end <= sequences.length; end++) {
     let best = Number.POSITIVE_INFINITY;
     /** Tokens of sequences start + 1 … end − 1, each beside the one before it. */
     let rest = 0;
@@ -86,21 +112,16 @@ function cheapestCut<S extends Sequence>(
       const tokens = lengths[start]! + rest;
       if (tokens > maxTokens && start < end - 1) break;
       rest += added[start]!;
-      const cost = costs[start]! + tokensPerMicroBatch + tokens + tokensPerPair * pairs * (end - start);
-      if (cost < best) [best, starts[end]] = [cost, start];
+      const total = totals[start]! + costOf(tokens, end - start, lengths[end - 1]!);
+      if (total < best) [best, starts[end]] = [total, start];
     }
-    costs[end] = best;
+    totals[end] = best;
   }
-  const groups: S[][] = [];
-  for (let end = sorted.length; end > 0; end = starts[end]!) groups.push(sorted.slice(starts[end], end));
-  return groups.toReversed();
-}
-
-/** What each sequence adds to a micro-batch that holds the one before it. */
-function tokensAdded(sorted: readonly Sequence[], share: boolean): number[] {
-  return sorted.map((sequence, index) => {
-    const before = sorted[index - 1];
-    if (!share || before === undefined) return sequence.ids.length;
-    return tokenTree([before, sequence], true).count - before.ids.length;
-  });
+  const groups: (readonly S[])[] = [];
+  const costs: number[] = [];
+  for (let end = sequences.length; end > 0; end = starts[end]!) {
+    groups.push(sequences.slice(starts[end], end));
+    costs.push(totals[end]! - totals[starts[end]!]!);
+  }
+  return { groups: groups.toReversed(), costs: costs.toReversed() };
 }
