@@ -12,6 +12,7 @@ import {
   prepareRun,
   trainConfigSchema,
 } from "../src/project/index.ts";
+import { inEachLane } from "../src/train/index.ts";
 import { parseJson } from "../src/util/index.ts";
 import { peakBytes } from "./machine.ts";
 import { type Detail, type Mode, type SideJob, details, nameOf } from "./modes-list.ts";
@@ -28,6 +29,7 @@ const config = trainConfigSchema.parse({
     steps: job.steps,
     batch: job.batch,
     microTokens: job.microTokens,
+    lanes: 2,
     maxLength: job.maxLength,
     ...job.mode,
   },
@@ -71,8 +73,11 @@ async function train(mode: Mode): Promise<Record<string, unknown>> {
   for (let step = 0; step < job.steps; step++) {
     const batch = plan.training.batch(step);
     const began = performance.now();
-    let loss = 0;
-    for (const micro of batch.microBatches) loss += await engine.accumulate(micro, 1 / batch.weight, draw++);
+    const passes = await inEachLane(engine, batch.microBatches, (micro, i, lane) =>
+      engine.accumulate(micro, 1 / batch.weight, draw + i, { lane }),
+    );
+    draw += passes.length;
+    const loss = passes.reduce((sum, one) => sum + one, 0);
     await engine.update({ learningRate: 3e-4, weightDecay: 0.01, maxNorm: 1, update: step + 1 });
     seconds += (performance.now() - began) / 1000;
     tokens += batch.tokens;

@@ -51,9 +51,15 @@ const flagsOf = (settings: Settings): string[] =>
 
 export function attuneSide(
   shared: SharedOptions,
-  options: { readonly base: string; readonly microTokens: number; readonly batches?: string },
+  options: {
+    readonly base: string;
+    readonly microTokens: number;
+    readonly batches?: string;
+    readonly lanes?: number;
+    readonly checkpointing?: string;
+  },
 ): SideOptions {
-  const { base, microTokens, batches = "batches.json" } = options;
+  const { base, microTokens, batches = "batches.json", lanes = 2, checkpointing = "none" } = options;
   return {
     name: base === "float32" ? "attune" : `attune ${base}`,
     command: process.execPath,
@@ -63,7 +69,7 @@ export function attuneSide(
       join(import.meta.dirname, "attune-train-side.ts"),
       "--work",
       shared.work,
-      ...flagsOf({ batches, "micro-tokens": microTokens, base }),
+      ...flagsOf({ batches, "micro-tokens": microTokens, base, lanes, checkpointing }),
       ...flagsOf(settingsOf(shared)),
     ],
     cwd: join(import.meta.dirname, ".."),

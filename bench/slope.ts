@@ -20,6 +20,7 @@ export function engineOf(
     optimizer: adamWDefaults,
     ...plan.chunks,
     recompute: "none",
+    lanes: training.lanes ?? 1,
     ...(training.base === "int8" ? { base: "int8", backward: backwardOf(training) } : {}),
   });
 }

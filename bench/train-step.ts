@@ -29,6 +29,8 @@ interface Flags {
   readonly alpha: number;
   readonly targets: string;
   readonly microTokens: number;
+  readonly lanes: number;
+  readonly checkpointing: string;
   readonly base: string;
   readonly threads?: number;
   readonly validate?: boolean;
@@ -68,6 +70,8 @@ export function trainStepCommand(): Command {
     .option("--alpha <n>", "LoRA alpha", count, 32)
     .option("--targets <names>", "adapted layers", "q_proj,v_proj")
     .option("--micro-tokens <n>", "most tokens Attune computes at once", count, 700)
+    .option("--lanes <n>", "micro-batches Attune computes at once", count, 2)
+    .option("--checkpointing <how>", "what Attune recomputes: none, attention or blocks", "none")
     .option(
       "--base <names>",
       "how Attune holds the frozen layers, comma-separated; the first is compared",
@@ -141,9 +145,7 @@ function sidesOf(flags: Flags, folder: string, threads: number): SideOptions[] {
     targets: flags.targets,
     dropout: flags.dropout,
   };
-  const own = flags.base
-    .split(",")
-    .map((base) => attuneSide(shared, { base, microTokens: flags.microTokens }));
+  const own = flags.base.split(",").map((base) => attuneSide(shared, { ...flags, base }));
   const { peerPython } = flags;
   if (peerPython === undefined) return own;
   return [...own, ...flags.peer.split(",").map((name) => peerSide(shared, peerPython, name))];
