@@ -29,7 +29,7 @@ const config = trainConfigSchema.parse({
     steps: job.steps,
     batch: job.batch,
     microTokens: job.microTokens,
-    lanes: 2,
+    ...(job.mode.base === "int8" ? { lanes: 2, checkpointing: "attention" } : {}),
     maxLength: job.maxLength,
     ...job.mode,
   },

@@ -59,7 +59,10 @@ export function attuneSide(
     readonly checkpointing?: string;
   },
 ): SideOptions {
-  const { base, microTokens, batches = "batches.json", lanes = 2, checkpointing = "none" } = options;
+  const { base, microTokens, batches = "batches.json" } = options;
+  // As a run has them.
+  const { lanes = base === "int8" ? 2 : 1 } = options;
+  const { checkpointing = lanes > 1 ? "attention" : "none" } = options;
   return {
     name: base === "float32" ? "attune" : `attune ${base}`,
     command: process.execPath,

@@ -19,7 +19,7 @@ export function engineOf(
     seed,
     optimizer: adamWDefaults,
     ...plan.chunks,
-    recompute: "none",
+    recompute: training.checkpointing,
     lanes: training.lanes ?? 1,
     ...(training.base === "int8" ? { base: "int8", backward: backwardOf(training) } : {}),
   });

@@ -29,8 +29,8 @@ interface Flags {
   readonly alpha: number;
   readonly targets: string;
   readonly microTokens: number;
-  readonly lanes: number;
-  readonly checkpointing: string;
+  readonly lanes?: number;
+  readonly checkpointing?: string;
   readonly base: string;
   readonly threads?: number;
   readonly validate?: boolean;
@@ -70,8 +70,11 @@ export function trainStepCommand(): Command {
     .option("--alpha <n>", "LoRA alpha", count, 32)
     .option("--targets <names>", "adapted layers", "q_proj,v_proj")
     .option("--micro-tokens <n>", "most tokens Attune computes at once", count, 700)
-    .option("--lanes <n>", "micro-batches Attune computes at once", count, 2)
-    .option("--checkpointing <how>", "what Attune recomputes: none, attention or blocks", "none")
+    .option("--lanes <n>", "micro-batches Attune computes at once; default: as a run does", count)
+    .option(
+      "--checkpointing <how>",
+      "what Attune recomputes: none, attention or blocks; default: as a run does",
+    )
     .option(
       "--base <names>",
       "how Attune holds the frozen layers, comma-separated; the first is compared",

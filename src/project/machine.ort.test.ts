@@ -13,9 +13,9 @@ import {
   type RunMemory,
   choosableBy,
   chooseSettings,
-  lanesOf,
   memoryMargin,
   refuseWithoutMemory,
+  wantedSettings,
 } from "./run-memory.ts";
 import { fitPrompt } from "./responder.ts";
 import { resolveConfig } from "./resolve.ts";
@@ -198,6 +198,7 @@ describe("settings that nobody gave", () => {
     batchBytes: 0,
     replyBytes: 0,
   };
+  const all = { microTokens: true, lanes: true, checkpointing: true };
   const wanted = { microTokens: 700, lanes: 1, checkpointing: "none" } as const;
   const memory = bytes({ "700 none": 900, "384 none": 600, "700 attention": 550, "256 blocks": 300 });
   const choose = (limit: number, microTokens = true, checkpointing = true) =>
@@ -232,20 +233,31 @@ describe("settings that nobody gave", () => {
       ...memory,
       predict: ({ lanes }: MemorySettings) => ({ ...nothing, totalBytes: lanes === 1 ? 500 : 900 }),
     };
-    const all = { microTokens: true, lanes: true, checkpointing: true };
     const limit = { bytes: 700, given: true };
     const chosen = chooseSettings(two, { ...wanted, lanes: 2 }, all, limit);
     expect(chosen.settings).toEqual({ microTokens: 700, lanes: 1, checkpointing: "none" });
     expect(chosen.origins.get("training.lanes")).toContain("2 micro-batches at once, of 700 tokens together");
   });
 
-  it("have two lanes for an adapter, one for a whole model and for a run from before there were lanes", () => {
-    const config = trainConfigSchema.parse({ model: "somewhere", data: "rows.jsonl" });
-    const choosable = { microTokens: true, lanes: true, checkpointing: true };
-    expect(lanesOf(config, choosable)).toBe(2);
-    expect(lanesOf({ ...config, method: "full" }, choosable)).toBe(1);
-    expect(lanesOf(config, { ...choosable, lanes: false })).toBe(1);
-    expect(lanesOf({ ...config, training: { ...config.training, lanes: 3 } }, choosable)).toBe(3);
+  it("are two lanes for an 8-bit base, in no more memory; one for others, and for a run from before there were lanes", () => {
+    const wantedOf = (training: Record<string, unknown>, choosable = all) =>
+      wantedSettings(
+        trainConfigSchema.parse({ model: "somewhere", data: "rows.jsonl", training }),
+        choosable,
+      );
+    const two = { microTokens: 700, lanes: 2, checkpointing: "attention" };
+    expect(wantedOf({ base: "int8" })).toEqual(two);
+    expect(wantedOf({ base: "int8" }, { ...all, checkpointing: false })).toEqual({
+      ...two,
+      checkpointing: "none",
+    });
+    expect(wantedOf({ base: "int8" }, { ...all, lanes: false })).toEqual(wanted);
+    expect(wantedOf({})).toEqual(wanted);
+    expect(wantedOf({ lanes: 3, checkpointing: "blocks" })).toEqual({
+      microTokens: 700,
+      lanes: 3,
+      checkpointing: "blocks",
+    });
   });
 
   it("are chosen only where nobody gave them", () => {

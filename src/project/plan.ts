@@ -15,7 +15,7 @@ import {
   chooseSettings,
   memoryLimit,
   runMemory,
-  lanesOf,
+  wantedSettings,
   nothingChosen,
 } from "./run-memory.ts";
 import type { TrainConfig } from "./schema.ts";
@@ -117,10 +117,8 @@ export function planTraining(
   // NEFTune's noise is each sequence's own, by its length.
   const share = config.training.fold && config.training.neftune === 0;
   const parts = trainedParts(config, spec);
-  const { microTokens, checkpointing } = config.training;
   const memory = runMemory({ config, model, sets, parts, share, processBytes });
-  const lanes = lanesOf(config, choosable);
-  const choice = chooseSettings(memory, { microTokens, lanes, checkpointing }, choosable, limit);
+  const choice = chooseSettings(memory, wantedSettings(config, choosable), choosable, limit);
   const chosen = withSettings(config, choice.settings);
   const { training, validation, chunks } = memory.batches(choice.settings);
   const { stepsPerEpoch } = training;

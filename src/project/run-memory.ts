@@ -212,11 +212,16 @@ export function choosableBy(origins: ReadonlyMap<string, string> | undefined): C
 export const nothingChosen: Choosable = { microTokens: false, lanes: false, checkpointing: false };
 
 /**
- * Two lanes keep two cores busier than one of two threads (dev/LOG.md); each adds up a gradient of its own, which of a whole
- * model would take as much memory as the model. A run from before there were lanes had one.
+ * What a run has where memory is no question. An 8-bit base goes in two lanes, since its many short nodes leave the second of two
+ * threads waiting, and forms attention's probabilities again, so that two lanes take no more memory than one. Products in
+ * float32 pack their weights for each lane, and blocks of 4 bits are taken apart for each: these gain nothing (dev/LOG.md). A
+ * run from before there were lanes had one.
  */
-export function lanesOf({ method, training: { lanes } }: TrainConfig, choosable: Choosable): number {
-  return lanes ?? (choosable.lanes && method === "lora" ? 2 : 1);
+export function wantedSettings({ method, training }: TrainConfig, choosable: Choosable): MemorySettings {
+  const { microTokens, base, checkpointing } = training;
+  const lanes = training.lanes ?? (choosable.lanes && method === "lora" && base === "int8" ? 2 : 1);
+  const again = choosable.checkpointing && lanes > 1 && checkpointing === "none";
+  return { microTokens, lanes, checkpointing: again ? "attention" : checkpointing };
 }
 
 /** `config` with what was chosen for the run in `folder`, where nobody says otherwise now. */
