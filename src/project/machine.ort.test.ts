@@ -240,9 +240,9 @@ describe("settings that nobody gave", () => {
   });
 
   it("are two lanes for an 8-bit base, in no more memory; one for others, and for a run from before there were lanes", () => {
-    const wantedOf = (training: Record<string, unknown>, choosable = all) =>
+    const wantedOf = (training: Record<string, unknown>, choosable = all, threads = 2) =>
       wantedSettings(
-        trainConfigSchema.parse({ model: "somewhere", data: "rows.jsonl", training }),
+        trainConfigSchema.parse({ model: "somewhere", data: "rows.jsonl", training, runtime: { threads } }),
         choosable,
       );
     const two = { microTokens: 700, lanes: 2, checkpointing: "attention" };
@@ -252,6 +252,7 @@ describe("settings that nobody gave", () => {
       checkpointing: "none",
     });
     expect(wantedOf({ base: "int8" }, { ...all, lanes: false })).toEqual(wanted);
+    expect(wantedOf({ base: "int8" }, all, 1)).toEqual(wanted);
     expect(wantedOf({})).toEqual(wanted);
     expect(wantedOf({ lanes: 3, checkpointing: "blocks" })).toEqual({
       microTokens: 700,

@@ -1,4 +1,5 @@
 /** Micro-batches and recomputation so that a run fits into memory; where nothing does, the nearest settings that would. */
+import { physicalCores } from "../compute/runtime/index.ts";
 import type { ChatModel } from "../model/index.ts";
 import { type Recompute, inLanes, vocabularyWeight } from "../model/decoder/index.ts";
 import {
@@ -214,12 +215,17 @@ export const nothingChosen: Choosable = { microTokens: false, lanes: false, chec
 /**
  * What a run has where memory is no question. An 8-bit base goes in two lanes, since its many short nodes leave the second of two
  * threads waiting, and forms attention's probabilities again, so that two lanes take no more memory than one. Products in
- * float32 pack their weights for each lane, and blocks of 4 bits are taken apart for each: these gain nothing (dev/LOG.md). A
- * run from before there were lanes had one.
+ * float32, which pack their weights for each lane, gain nothing (dev/LOG.md); a base in 4 bits, which each lane would take
+ * apart, was not measured. A run from before there were lanes had one.
  */
-export function wantedSettings({ method, training }: TrainConfig, choosable: Choosable): MemorySettings {
+export function wantedSettings(
+  { method, training, runtime }: TrainConfig,
+  choosable: Choosable,
+): MemorySettings {
   const { microTokens, base, checkpointing } = training;
-  const lanes = training.lanes ?? (choosable.lanes && method === "lora" && base === "int8" ? 2 : 1);
+  const side = runtime.provider === "cpu" && (runtime.threads ?? physicalCores()) > 1;
+  const gains = side && method === "lora" && base === "int8";
+  const lanes = training.lanes ?? (choosable.lanes && gains ? 2 : 1);
   const again = choosable.checkpointing && lanes > 1 && checkpointing === "none";
   return { microTokens, lanes, checkpointing: again ? "attention" : checkpointing };
 }

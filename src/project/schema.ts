@@ -206,7 +206,7 @@ export const trainConfigSchema = z.strictObject({
         .max(64)
         .optional()
         .describe(
-          "micro-batches computed at once, each with its share of threads and microTokens; absent: 2 for an int8 base, unless memory is short, else 1",
+          "micro-batches computed at once, each with its share of threads and microTokens; absent: 2 for an int8 base with two threads or more, unless memory is short, else 1",
         ),
       maxLength: z
         .int()

@@ -13,7 +13,7 @@ import { tinyEngineOptions, tinyResident, tinySequences } from "./tiny-run.testi
 let runtime: Runtime;
 let tiny: ResidentModel;
 beforeAll(async () => {
-  runtime = await onnxRuntime({ threads: 1 });
+  runtime = await onnxRuntime({ threads: 2 });
   tiny = await tinyResident(runtime);
 });
 afterAll(() => runtime[Symbol.asyncDispose]());

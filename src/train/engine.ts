@@ -304,7 +304,8 @@ export async function trainingEngine(
       await clear();
       for (const held of [parameters, firstMoment, secondMoment, none, ...Object.values(byElement)])
         await runtime.release(held);
-      for (const program of [step, optimizer, adder, await measure]) await program?.[Symbol.asyncDispose]();
+      const measuring = await measure?.catch(() => undefined);
+      for (const program of [step, optimizer, adder, measuring]) await program?.[Symbol.asyncDispose]();
     },
   };
 }

@@ -12,9 +12,19 @@ export async function inEachLane<T>(
   compute: (microBatch: readonly Sequence[], index: number, lane: number) => Promise<T>,
 ): Promise<readonly T[]> {
   const results: T[] = [];
+  let failing = false;
   const computed = await Promise.allSettled(
     inLanes(microBatches, lanes).map(async (indices, lane) => {
-      for (const index of indices) results[index] = await compute(microBatches[index]!, index, lane);
+      for (const index of indices) {
+        // What another lane failed at is not made good by the rest of this one.
+        if (failing) return;
+        try {
+          results[index] = await compute(microBatches[index]!, index, lane);
+        } catch (error) {
+          failing = true;
+          throw error;
+        }
+      }
     }),
   );
   // Not before all lanes have come to rest.

@@ -1,5 +1,6 @@
 /** Runtimes: onnxruntime in a worker thread, and the slow reference interpreter. */
 export { Arena } from "./arena.ts";
+export { physicalCores } from "./cores.ts";
 export { FeedError } from "./feeds.ts";
 export { smallNumbers, timeNode } from "./kernels.ts";
 export { bufferEvents, executionOrder, liveBytes } from "./memory-plan.ts";

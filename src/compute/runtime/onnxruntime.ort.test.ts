@@ -11,6 +11,7 @@ import { runtimeContract } from "./runtime.contract.ts";
 import { WorkerClient } from "./worker-client.ts";
 
 runtimeContract("onnxruntime", () => onnxRuntime({ threads: 1 }));
+runtimeContract("onnxruntime in two threads", () => onnxRuntime({ threads: 2 }));
 
 /** A chain of square products: a run that takes a while. */
 function slowGraph(products: number) {
@@ -46,8 +47,9 @@ describe("onnxruntime in its thread", () => {
     expect(turns).toBeGreaterThan(1);
   });
 
-  test("a lane does not wait for another one", async () => {
-    await using program = await runtime.compile(slowGraph(40), { lanes: 2 });
+  test("a lane does not wait for another one, where there are threads for both", async () => {
+    await using two = await onnxRuntime({ threads: 2 });
+    await using program = await two.compile(slowGraph(40), { lanes: 2 });
     const settled: string[] = [];
     const run = async (name: string, size: number, lane: number): Promise<void> => {
       await program.run({ x: zeros("float32", [size, size]) }, { lane });

@@ -154,8 +154,9 @@ class OnnxRuntime implements Runtime {
     // Elsewhere a tensor may live where no part of it can be pointed at.
     const { graph: fed, views } =
       this.#provider === "cpu" ? viewRows(prepared) : { graph: prepared, views: [] };
-    // A device of its own is one lane: what there is of it is in its own memory.
-    const lanes = this.#provider === "cpu" ? await this.#lanes.open(options.lanes ?? 1) : 1;
+    // Never more threads than are allowed; and a device of its own is one lane, whose memory is its own.
+    const wanted = this.#provider === "cpu" ? Math.min(options.lanes ?? 1, this.threads) : 1;
+    const lanes = await this.#lanes.open(Math.max(1, wanted));
     const settings: SessionSettings = {
       threads: Math.max(1, Math.floor(this.threads / lanes)),
       provider: this.#provider,

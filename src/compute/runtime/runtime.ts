@@ -60,7 +60,8 @@ export interface CompileOptions {
   readonly spin?: boolean;
   /**
    * Runs of it that may be under way at once, each with its share of the threads; default 1. Lanes never wait for one
-   * another, as the threads of one run do at every node. Where a device or platform has but one lane, runs follow one another.
+   * another, as the threads of one run do at every node. Where there are fewer threads, or a
+   * device or platform has but one lane, runs follow one another, with the same results.
    */
   readonly lanes?: number;
   /** Hands constants over in a file when together they have more bytes than this; default 1.5e9. */
