@@ -5,36 +5,18 @@ import { onnxRuntime } from "../src/compute/runtime/index.ts";
 import { dtypes, elementCount } from "../src/compute/tensor/index.ts";
 import type { ResidentModel } from "../src/model/decoder/index.ts";
 import { loadFrozenModel } from "../src/model/decoder/index.ts";
-import {
-  calibrateBase,
-  calibrationRows,
-  loadBase,
-  prepareRun,
-  trainConfigSchema,
-} from "../src/project/index.ts";
+import { calibrateBase, calibrationRows, loadBase, prepareRun } from "../src/project/index.ts";
 import { inEachLane } from "../src/train/index.ts";
 import { parseJson } from "../src/util/index.ts";
 import { peakBytes } from "./machine.ts";
 import { type Detail, type Mode, type SideJob, details, nameOf } from "./modes-list.ts";
-import { type Slope, compare, engineOf, slopesOf } from "./slope.ts";
+import { type Slope, compare, engineOf, runConfig, slopesOf } from "./slope.ts";
 
 const job = parseJson(process.argv[2] ?? "", "the job") as SideJob;
 
-const config = trainConfigSchema.parse({
-  model: job.model,
-  data: { train: job.data, validationShare: 0.1 },
-  seed: job.seed,
-  lora: { dropout: 0 },
-  training: {
-    steps: job.steps,
-    batch: job.batch,
-    microTokens: job.microTokens,
-    ...(job.mode.base === "int8" ? { lanes: 2, checkpointing: "attention" } : {}),
-    maxLength: job.maxLength,
-    ...job.mode,
-  },
-  ...(job.threads === undefined ? {} : { runtime: { threads: job.threads } }),
-});
+const { steps, batch, microTokens, maxLength } = job;
+const inLanes = job.mode.base === "int8" ? { lanes: 2, checkpointing: "attention" } : {};
+const config = runConfig(job, { steps, batch, microTokens, maxLength, ...inLanes, ...job.mode }, job.threads);
 
 const reference = join(job.work, "float32-slope");
 

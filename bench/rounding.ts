@@ -13,12 +13,11 @@ import {
   calibrationRows,
   loadBase,
   prepareRun,
-  trainConfigSchema,
 } from "../src/project/index.ts";
 import { UserError } from "../src/util/index.ts";
 import { count } from "./flags.ts";
 import { loadAverage, processorName } from "./machine.ts";
-import { type Slope, compare, engineOf, slopesOf } from "./slope.ts";
+import { type Slope, compare, engineOf, runConfig, slopesOf } from "./slope.ts";
 
 interface Flags {
   readonly model: string;
@@ -74,20 +73,9 @@ export function roundingCommand(): Command {
 
 async function rounding(flags: Flags): Promise<void> {
   const patterns = flags.paths.map(patternOf);
+  const { batch, maxLength } = flags;
   const configOf = (base: TrainConfig["training"]["base"]): TrainConfig =>
-    trainConfigSchema.parse({
-      model: flags.model,
-      data: { train: flags.data, validationShare: 0.1 },
-      seed: flags.seed,
-      lora: { dropout: 0 },
-      training: {
-        steps: flags.batches,
-        batch: flags.batch,
-        microTokens: 700,
-        maxLength: flags.maxLength,
-        base,
-      },
-    });
+    runConfig(flags, { steps: flags.batches, batch, microTokens: 700, maxLength, base });
   const [float, int8] = [configOf("float32"), configOf("int8")];
   await using prepared = await prepareRun(int8);
   await using runtime = await onnxRuntime();

@@ -1,9 +1,25 @@
 /** Gradients of a base beside those of the float32 one, at an adapter that both parts of have a gradient. */
 import { adamWDefaults } from "../src/compute/optim/index.ts";
 import type { ResidentModel } from "../src/model/decoder/index.ts";
-import { type PreparedRun, type TrainConfig, backwardOf } from "../src/project/index.ts";
+import { type PreparedRun, type TrainConfig, backwardOf, trainConfigSchema } from "../src/project/index.ts";
 import { type TrainingEngine, initialAdapter, trainingEngine } from "../src/train/index.ts";
 import { random } from "../src/util/index.ts";
+
+/** A run of either benchmark: all that they do not vary. */
+export function runConfig(
+  { model, data, seed }: { readonly model: string; readonly data: string; readonly seed: number },
+  training: Readonly<Record<string, unknown>>,
+  threads?: number,
+): TrainConfig {
+  return trainConfigSchema.parse({
+    model,
+    data: { train: data, validationShare: 0.1 },
+    seed,
+    lora: { dropout: 0 },
+    training,
+    ...(threads === undefined ? {} : { runtime: { threads } }),
+  });
+}
 
 /** Over `model`, which is held as `training` says. */
 export function engineOf(
