@@ -62,14 +62,15 @@ async function trainCurve(flags: Flags): Promise<void> {
   const held = Array.from({ length: flags.validationBatches }, (_, i) =>
     curve.rows(`val${String(i).padStart(2, "0")}`),
   ).flat();
-  const validate = async (): Promise<string> => {
+  const say = (line: string): void => void process.stdout.write(`${line}\n`);
+  const validate = async (when: string, recordedLoss: number): Promise<void> => {
+    if (held.length === 0) return;
     let sum = 0;
     for (const sequences of microBatches(held, 700)) sum += await engine.loss(sequences);
-    return (sum / weightOf(held)).toFixed(6);
+    say(`validation ${(sum / weightOf(held)).toFixed(6)}, recorded ${when} ${recordedLoss.toFixed(6)}`);
   };
-  const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
-  say(`validation before ${await validate()}, recorded ${recorded.val_before.toFixed(6)}`);
+  await validate("before training", recorded.val_before);
   let worst = 0;
   const speeds: number[] = [];
   for (let step = 0; step < steps; step++) {
@@ -89,6 +90,6 @@ async function trainCurve(flags: Flags): Promise<void> {
   }
   const median = speeds.toSorted((a, b) => a - b)[speeds.length >> 1] ?? 0;
   say(`largest difference ${worst.toExponential(2)}; median ${median.toFixed(0)} tokens/s`);
-  say(`validation after ${await validate()}, recorded ${recorded.val_after.toFixed(6)} after 40 steps`);
+  await validate("after 40 steps", recorded.val_after);
   await chat.close();
 }

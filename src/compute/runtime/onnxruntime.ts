@@ -166,6 +166,10 @@ class OnnxRuntime implements Runtime {
     };
     const program = this.#nextId++;
     let folder: string | undefined;
+    const dispose = async (): Promise<void> => {
+      if (!this.#lanes.dead) await this.#lanes.each(lanes, (client) => client.call("dispose", { program }));
+      if (folder !== undefined) await rm(folder, { recursive: true, force: true }).catch(() => {});
+    };
     try {
       const encoding = options.externalFrom === undefined ? {} : { externalFrom: options.externalFrom };
       const { model, external } = encodeModel(fed, encoding);
@@ -188,7 +192,8 @@ class OnnxRuntime implements Runtime {
         );
       }
     } catch (error) {
-      if (folder !== undefined) await rm(folder, { recursive: true, force: true });
+      // One lane may have made its session before another one failed.
+      await dispose().catch(() => {});
       throw explain(error, name, prepared);
     }
     return {
@@ -199,10 +204,7 @@ class OnnxRuntime implements Runtime {
         const lane = (runOptions.lane ?? 0) % lanes;
         return this.#run({ program, name, graph: prepared, lane }, feeds, runOptions);
       },
-      [Symbol.asyncDispose]: async () => {
-        if (!this.#lanes.dead) await this.#lanes.each(lanes, (client) => client.call("dispose", { program }));
-        if (folder !== undefined) await rm(folder, { recursive: true, force: true }).catch(() => {});
-      },
+      [Symbol.asyncDispose]: dispose,
     };
   }
 
