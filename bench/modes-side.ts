@@ -10,13 +10,14 @@ import { inEachLane } from "../src/train/index.ts";
 import { parseJson } from "../src/util/index.ts";
 import { peakBytes } from "./machine.ts";
 import { type Detail, type Mode, type SideJob, details, nameOf } from "./modes-list.ts";
+import { asARun } from "./sides.ts";
 import { type Slope, compare, engineOf, runConfig, slopesOf } from "./slope.ts";
 
 const job = parseJson(process.argv[2] ?? "", "the job") as SideJob;
 
 const { steps, batch, microTokens, maxLength } = job;
-const inLanes = job.mode.base === "int8" ? { lanes: 2, checkpointing: "attention" } : {};
-const config = runConfig(job, { steps, batch, microTokens, maxLength, ...inLanes, ...job.mode }, job.threads);
+const settings = { steps, batch, microTokens, maxLength, ...asARun(job.mode.base), ...job.mode };
+const config = runConfig(job, settings, job.threads);
 
 const reference = join(job.work, "float32-slope");
 

@@ -49,6 +49,14 @@ const settingsOf = ({ threads, rank, alpha, targets, dropout }: SharedOptions): 
 const flagsOf = (settings: Settings): string[] =>
   Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
 
+/** As a run has them, on two threads or more. */
+export function asARun(
+  base: string,
+  lanes = base === "int8" ? 2 : 1,
+): { readonly lanes: number; readonly checkpointing: "attention" | "none" } {
+  return { lanes, checkpointing: lanes > 1 ? "attention" : "none" };
+}
+
 export function attuneSide(
   shared: SharedOptions,
   options: {
@@ -60,9 +68,9 @@ export function attuneSide(
   },
 ): SideOptions {
   const { base, microTokens, batches = "batches.json" } = options;
-  // As a run has them.
-  const { lanes = base === "int8" ? 2 : 1 } = options;
-  const { checkpointing = lanes > 1 ? "attention" : "none" } = options;
+  const run = asARun(base, options.lanes);
+  const { checkpointing = run.checkpointing } = options;
+  const { lanes } = run;
   return {
     name: base === "float32" ? "attune" : `attune ${base}`,
     command: process.execPath,

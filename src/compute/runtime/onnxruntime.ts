@@ -167,8 +167,11 @@ class OnnxRuntime implements Runtime {
     const program = this.#nextId++;
     let folder: string | undefined;
     const dispose = async (): Promise<void> => {
-      if (!this.#lanes.dead) await this.#lanes.each(lanes, (client) => client.call("dispose", { program }));
-      if (folder !== undefined) await rm(folder, { recursive: true, force: true }).catch(() => {});
+      try {
+        if (!this.#lanes.dead) await this.#lanes.each(lanes, (client) => client.call("dispose", { program }));
+      } finally {
+        if (folder !== undefined) await rm(folder, { recursive: true, force: true }).catch(() => {});
+      }
     };
     try {
       const encoding = options.externalFrom === undefined ? {} : { externalFrom: options.externalFrom };
