@@ -1,7 +1,7 @@
 /** The plan of a run: everything that is known before a weight is read. What `--dry-run` prints. */
 import type { EncodingReport, FoldReport } from "../data/feed/index.ts";
 import type { ChatModel } from "../model/index.ts";
-import { type AdapterOptions, expectedWeights, parameterCount, tokenTree } from "../model/decoder/index.ts";
+import { type AdapterOptions, expectedWeights, parameterCount, tokenCount } from "../model/decoder/index.ts";
 import type { ParameterLayout } from "../model/nn/index.ts";
 import type { Stopwatch } from "../util/index.ts";
 import type { AdaptedLayer, BatchSource, MemoryPrediction, TrainingBatch } from "../train/index.ts";
@@ -170,7 +170,7 @@ export function planTraining(
 
 function sharingOf(source: BatchSource, share: boolean): number {
   const batches = Array.from({ length: Math.min(8, source.stepsPerEpoch) }, (_, step) => source.batch(step));
-  const read = batches.flatMap(({ microBatches }) => microBatches.map((one) => tokenTree(one, share).count));
+  const read = batches.flatMap(({ microBatches }) => microBatches.map((one) => tokenCount(one, share)));
   return (
     batches.reduce((sum, { tokens }) => sum + tokens, 0) /
     Math.max(

@@ -1,7 +1,7 @@
 /** Sequences → the feeds of a loss graph: real tokens flat and each read once, attention padded, supervised rows selected. */
 import { type Tensor, float32, tensor } from "../../compute/tensor/index.ts";
 import type { ModelSpec } from "./model-spec.ts";
-import { tokenTree } from "./token-tree.ts";
+import { TokenTree } from "./token-tree.ts";
 
 /** One rendered sequence. `weights[t]` > 0 makes token t a target, to be predicted from the tokens before it. */
 export interface Sequence {
@@ -28,14 +28,15 @@ const hidden = -1e9;
 /**
  * Lays B sequences out for a graph with `queryChunks` and `lossChunks`: S is the longest length and R the number
  * of targets, both rounded up to whole chunks; added rows read token 0 with weight 0. Sequences share the tokens of a
- * common beginning (`tokenTree`) unless `share` is false.
+ * common beginning (`TokenTree`) unless `share` is false.
  */
 export function flatBatch(
   sequences: readonly Sequence[],
   spec: Pick<ModelSpec, "slidingWindow" | "layerAttention" | "heads" | "kvHeads">,
   layout: { readonly queryChunks: number; readonly lossChunks: number; readonly share?: boolean },
 ): FlatBatch {
-  const tree = tokenTree(sequences, layout.share ?? true);
+  const tree = new TokenTree(layout.share ?? true);
+  const paths = sequences.map((sequence) => tree.add(sequence));
   const tokens = tree.count;
   const batch = sequences.length;
   const length = roundUp(Math.max(...sequences.map(({ ids }) => ids.length)), layout.queryChunks);
@@ -58,7 +59,7 @@ export function flatBatch(
   sequences.forEach((sequence, b) => {
     for (let s = 0; s < sequence.ids.length; s++) {
       const place = b * length + s;
-      const token = tree.tokens[b]![s]!;
+      const token = paths[b]![s]!;
       places.tokenAt[place] = token;
       if (token === seen) {
         seen += 1;

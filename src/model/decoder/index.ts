@@ -3,7 +3,7 @@ export { decoder, embeddings, finalNorm, vocabularyTable } from "./decoder.ts";
 export type { DecoderOptions, FlatInputs, Recompute } from "./decoder.ts";
 export { causalMask, flatBatch, queryChunksFor } from "./flat-batch.ts";
 export { inLanes, microBatches } from "./micro-batches.ts";
-export { tokenTree } from "./token-tree.ts";
+export { tokenCount } from "./token-tree.ts";
 export type { FlatBatch, Sequence } from "./flat-batch.ts";
 export { frozenBytes, frozenFormats, linearPaths, loadFrozenModel } from "./frozen-base.ts";
 export type { FrozenBase, FrozenBytes } from "./frozen-base.ts";

@@ -3,7 +3,7 @@ import { array, assert, constantFrom, integer, property } from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Sequence } from "./flat-batch.ts";
 import { inLanes, microBatches } from "./micro-batches.ts";
-import { tokenTree } from "./token-tree.ts";
+import { TokenTree, tokenCount } from "./token-tree.ts";
 
 const sequence = (ids: readonly number[], targets: readonly number[] = []): Sequence => ({
   ids,
@@ -22,6 +22,15 @@ const sequences = array(
   { minLength: 1, maxLength: 8 },
 );
 
+const treeOf = (
+  all: readonly Sequence[],
+  share: boolean,
+): { readonly count: number; readonly tokens: readonly Int32Array[] } => {
+  const tree = new TokenTree(share);
+  const tokens = all.map((one) => tree.add(one));
+  return { count: tree.count, tokens };
+};
+
 describe("microBatches", () => {
   it("has every sequence once, sorted by length, within the bound unless one is longer by itself", () => {
     assert(
@@ -37,7 +46,7 @@ describe("microBatches", () => {
           expect(ordered).toEqual(ordered.toSorted((a, b) => a - b));
           for (const group of groups) {
             expect(group).not.toHaveLength(0);
-            if (tokenTree(group, share).count > maxTokens) expect(group).toHaveLength(1);
+            if (tokenCount(group, share) > maxTokens) expect(group).toHaveLength(1);
           }
         },
       ),
@@ -57,6 +66,19 @@ describe("microBatches", () => {
     expect(microBatches(all, 60)).toHaveLength(1);
     expect(microBatches(all, 60, { share: false })).toHaveLength(4);
   });
+
+  it("counts what all sequences of a micro-batch can share, not each and the one before it", () => {
+    // Each shares all of the one before it; the last has the first one's target, so that token 1 is read twice.
+    const all = [sequence([1, 2], [1]), sequence([1, 2, 3]), sequence([1, 2, 3, 4], [1])];
+    expect(tokenCount(all, true)).toBe(7);
+    expect(microBatches(all, 7)).toHaveLength(1);
+    expect(microBatches(all, 6)).toHaveLength(2);
+    // The first and the last begin alike, though the one between them does not.
+    const apart = [sequence([1, 2, 3, 4]), sequence([5, 6, 7, 8, 9]), sequence([1, 2, 3, 4, 5, 6])];
+    expect(tokenCount(apart, true)).toBe(11);
+    expect(microBatches(apart, 11)).toHaveLength(1);
+    expect(microBatches(apart, 10)).toHaveLength(2);
+  });
 });
 
 describe("inLanes", () => {
@@ -71,7 +93,7 @@ describe("inLanes", () => {
           expect(groups.flat()).toHaveLength(all.length);
           expect(new Set(groups.flat())).toEqual(new Set(all));
           for (const group of groups)
-            if (tokenTree(group, true).count > maxTokens / lanes) expect(group).toHaveLength(1);
+            if (tokenCount(group, true) > maxTokens / lanes) expect(group).toHaveLength(1);
           const chosen = inLanes(groups, lanes);
           expect(chosen).toHaveLength(lanes);
           expect(chosen.flat().sort((a, b) => a - b)).toEqual(groups.map((_, index) => index));
@@ -92,11 +114,11 @@ describe("inLanes", () => {
   });
 });
 
-describe("tokenTree", () => {
+describe("TokenTree", () => {
   it("a token's path of ids is that of each sequence that reads it, and it has at most one target behind it", () => {
     assert(
       property(sequences, constantFrom(true, false), (all, share) => {
-        const { count, tokens } = tokenTree(all, share);
+        const { count, tokens } = treeOf(all, share);
         const paths = new Map<number, string>();
         const targets = new Map<number, number>();
         let next = 0;
@@ -120,10 +142,7 @@ describe("tokenTree", () => {
   });
 
   it("shares what precedes the reply and no more where two replies begin alike", () => {
-    const { count, tokens } = tokenTree(
-      [sequence([1, 2, 3, 4], [2, 3]), sequence([1, 2, 3, 5], [2, 3])],
-      true,
-    );
+    const { count, tokens } = treeOf([sequence([1, 2, 3, 4], [2, 3]), sequence([1, 2, 3, 5], [2, 3])], true);
     // Token 2 predicts the target 3 in both, so each has its own.
     expect(tokens.map((path) => [...path])).toEqual([
       [0, 1, 2, 3],

@@ -1,6 +1,6 @@
 /** A batch cut into the micro-batches that cost least within so many tokens. */
 import type { Sequence } from "./flat-batch.ts";
-import { tokenTree } from "./token-tree.ts";
+import { TokenTree, tokenCount } from "./token-tree.ts";
 
 /** What a micro-batch costs beyond its tokens, in the time of so many tokens: weights are read and packed once for each. */
 const tokensPerMicroBatch = 64;
@@ -23,15 +23,13 @@ export function microBatches<S extends Sequence>(
   maxTokens: number,
   { share = true, lanes = 1 }: MicroBatchOptions = {},
 ): readonly (readonly S[])[] {
-  const sorted = measured(
-    sequences.toSorted((a, b) => a.ids.length - b.ids.length),
-    share,
-  );
+  const sorted = sequences.toSorted((a, b) => a.ids.length - b.ids.length);
   const most = Math.floor(maxTokens / lanes);
-  if (lanes === 1) return cheapestCut(sorted, most).groups;
+  const possible = possibleGroups(sorted, most, share);
+  if (lanes === 1) return cheapestCut(sorted, possible, most).groups;
   return capShares
-    .map((part) => cheapestCut(sorted, Math.floor(most * part)))
-    .map(({ groups, costs }) => ({ groups, cost: Math.max(...spread(costs, lanes).map(({ cost }) => cost)) }))
+    .map((part) => cheapestCut(sorted, possible, Math.floor(most * part)))
+    .map((cut) => ({ ...cut, cost: Math.max(...spread(cut.costs, lanes).map(({ cost }) => cost)) }))
     .reduce((best, one) => (one.cost < best.cost ? one : best)).groups;
 }
 
@@ -45,14 +43,9 @@ export function inLanes(
   share = true,
 ): readonly (readonly number[])[] {
   if (lanes === 1) return [groups.map((_, index) => index)];
-  const costs = groups.map((group) => {
-    const { lengths, added } = measured(group, share);
-    return costOf(
-      added.reduce((sum, tokens) => sum + tokens, 0),
-      lengths.length,
-      Math.max(0, ...lengths),
-    );
-  });
+  const costs = groups.map((group) =>
+    costOf(tokenCount(group, share), group.length, Math.max(0, ...group.map(({ ids }) => ids.length))),
+  );
   return spread(costs, lanes).map(({ chosen }) => chosen.toSorted((a, b) => a - b));
 }
 
@@ -76,21 +69,31 @@ function costOf(tokens: number, rows: number, longest: number): number {
   return tokensPerMicroBatch + tokens + tokensPerPair * longest ** 2 * rows;
 }
 
-interface Measured<S> {
-  readonly sequences: readonly S[];
-  readonly lengths: readonly number[];
-  /** What each sequence adds to a micro-batch that holds the one before it. */
-  readonly added: readonly number[];
+interface PossibleGroup {
+  readonly tokens: number;
+  readonly cost: number;
 }
 
-function measured<S extends Sequence>(sequences: readonly S[], share: boolean): Measured<S> {
-  const lengths = sequences.map(({ ids }) => ids.length);
-  const added = sequences.map((sequence, index) => {
-    const before = sequences[index - 1];
-    if (!share || before === undefined) return sequence.ids.length;
-    return tokenTree([before, sequence], true).count - before.ids.length;
+/**
+ * At [start][n], the group of the n + 1 sequences from `start` on, sorted by length: each that has at most `maxTokens`
+ * tokens, and each sequence alone. A group's tokens are counted as they are read: which tokens its sequences can share
+ * depends on all of them, not on each and the one before it.
+ */
+function possibleGroups(
+  sorted: readonly Sequence[],
+  maxTokens: number,
+  share: boolean,
+): readonly (readonly PossibleGroup[])[] {
+  return sorted.map((_, start) => {
+    const tree = new TokenTree(share);
+    const groups: PossibleGroup[] = [];
+    for (const sequence of sorted.slice(start)) {
+      tree.add(sequence);
+      if (tree.count > maxTokens && groups.length > 0) break;
+      groups.push({ tokens: tree.count, cost: costOf(tree.count, groups.length + 1, sequence.ids.length) });
+    }
+    return groups;
   });
-  return { sequences, lengths, added };
 }
 
 /**
@@ -98,30 +101,24 @@ function measured<S extends Sequence>(sequences: readonly S[], share: boolean): 
  * alone. Of all such cuts the cheapest: a group saves its fixed cost, but pads all its rows to the longest.
  */
 function cheapestCut<S extends Sequence>(
-  { sequences, lengths, added }: Measured<S>,
+  sorted: readonly S[],
+  possible: readonly (readonly PossibleGroup[])[],
   maxTokens: number,
 ): { readonly groups: readonly (readonly S[])[]; readonly costs: readonly number[] } {
   /** Of the first `end` sequences: the least cost, and where its last group begins. */
-  const totals = [0];
-  const starts = [0];
-  for (let end = 1; end <= sequences.length; end++) {
-    let best = Number.POSITIVE_INFINITY;
-    /** Tokens of sequences start + 1 … end − 1, each beside the one before it. */
-    let rest = 0;
-    for (let start = end - 1; start >= 0; start--) {
-      const tokens = lengths[start]! + rest;
-      if (tokens > maxTokens && start < end - 1) break;
-      rest += added[start]!;
-      const total = totals[start]! + costOf(tokens, end - start, lengths[end - 1]!);
-      if (total < best) [best, starts[end]] = [total, start];
+  const totals = [0, ...sorted.map(() => Number.POSITIVE_INFINITY)];
+  const starts = [0, ...sorted.map(() => 0)];
+  for (const [start, groups] of possible.entries())
+    for (const [index, { tokens, cost }] of groups.entries()) {
+      const [end, total] = [start + index + 1, totals[start]! + cost];
+      const allowed = index === 0 || tokens <= maxTokens;
+      if (allowed && total <= totals[end]!) [totals[end], starts[end]] = [total, start];
     }
-    totals[end] = best;
-  }
   const groups: (readonly S[])[] = [];
   const costs: number[] = [];
-  for (let end = sequences.length; end > 0; end = starts[end]!) {
-    groups.push(sequences.slice(starts[end], end));
-    costs.push(totals[end]! - totals[starts[end]!]!);
+  for (let end = sorted.length; end > 0; end = starts[end]!) {
+    groups.push(sorted.slice(starts[end], end));
+    costs.push(possible[starts[end]!]![end - starts[end]! - 1]!.cost);
   }
   return { groups: groups.toReversed(), costs: costs.toReversed() };
 }

@@ -1,38 +1,64 @@
 /** The tokens of a batch as a tree: where sequences begin alike, the beginning is read once. */
 import type { Sequence } from "./flat-batch.ts";
 
-export interface TokenTree {
-  /** T: the tokens to read, numbered in the order in which they first occur. */
-  readonly count: number;
-  /** Of each sequence, the token at each of its positions. */
-  readonly tokens: readonly Int32Array[];
-}
-
 /**
  * A causal model gives a token the same hidden state whatever follows it, so sequences share their common beginning.
  * A token is shared only while at most one of them has a target behind it: each target keeps a row of its own.
- * Without `share`, every position has its own token.
  */
-export function tokenTree(sequences: readonly Sequence[], share: boolean): TokenTree {
-  const children = new Map<number, number>();
-  const predicts: boolean[] = [];
-  const tokens = sequences.map(({ ids, weights }) => {
+export class TokenTree {
+  private readonly share: boolean;
+  private readonly ids: number[] = [];
+  private readonly predicts: boolean[] = [];
+  /** Of each token, the newest behind it and the next older one beside it; −1 where there is none. */
+  private readonly newestChild: number[] = [];
+  private readonly olderSibling: number[] = [];
+  private newestRoot = -1;
+
+  /** Without `share`, every position has its own token. */
+  constructor(share: boolean) {
+    this.share = share;
+  }
+
+  /** T: the tokens to read, numbered in the order in which they first occur. */
+  get count(): number {
+    return this.ids.length;
+  }
+
+  /** The token at each position of one more sequence. */
+  add({ ids, weights }: Sequence): Int32Array {
     const path = new Int32Array(ids.length);
     let parent = -1;
     for (let s = 0; s < ids.length; s++) {
       const target = (weights[s + 1] ?? 0) > 0;
-      // Ids stay below 2³², so parent and id make one exact key.
-      const key = (parent + 1) * 2 ** 32 + ids[s]!;
-      let token = share ? children.get(key) : undefined;
-      if (token === undefined || (target && predicts[token]!)) {
-        token = predicts.push(false) - 1;
-        children.set(key, token);
-      }
-      if (target) predicts[token] = true;
+      let token = this.share ? this.childOf(parent, ids[s]!) : -1;
+      if (token === -1 || (target && this.predicts[token]!)) token = this.grow(parent, ids[s]!);
+      if (target) this.predicts[token] = true;
       path[s] = token;
       parent = token;
     }
     return path;
-  });
-  return { count: predicts.length, tokens };
+  }
+
+  private childOf(parent: number, id: number): number {
+    let token = parent === -1 ? this.newestRoot : this.newestChild[parent]!;
+    while (token !== -1 && this.ids[token] !== id) token = this.olderSibling[token]!;
+    return token;
+  }
+
+  private grow(parent: number, id: number): number {
+    const token = this.ids.push(id) - 1;
+    this.predicts.push(false);
+    this.newestChild.push(-1);
+    this.olderSibling.push(parent === -1 ? this.newestRoot : this.newestChild[parent]!);
+    if (parent === -1) this.newestRoot = token;
+    else this.newestChild[parent] = token;
+    return token;
+  }
+}
+
+/** How many tokens these sequences are read as. */
+export function tokenCount(sequences: readonly Sequence[], share: boolean): number {
+  const tree = new TokenTree(share);
+  for (const sequence of sequences) tree.add(sequence);
+  return tree.count;
 }
