@@ -30,6 +30,7 @@ export {
   mergeCommonSubexpressions,
   optimize,
   removeDeadCode,
+  shiftInt8,
   simplify,
   viewRows,
 } from "./passes/index.ts";

@@ -13,6 +13,7 @@ import { WorkerClient } from "./worker-client.ts";
 
 runtimeContract("onnxruntime", () => onnxRuntime({ threads: 1 }));
 runtimeContract("onnxruntime in two threads", () => onnxRuntime({ threads: 2 }));
+runtimeContract("onnxruntime that holds int8 as uint8", () => onnxRuntime({ threads: 2, int8: "uint8" }));
 
 /** A chain of square products: a run that takes a while. */
 function slowGraph(products: number) {

@@ -10,6 +10,7 @@ import {
   makePortable,
   optimize,
   printNode,
+  shiftInt8,
   viewRows,
 } from "../graph/index.ts";
 import { encodeModel, writeModel } from "../onnx/index.ts";
@@ -29,6 +30,7 @@ import {
   type Runtime,
   isDeviceTensor,
 } from "./runtime.ts";
+import { type Int8Form, asHeld, asTold, exactProducts } from "./int8-form.ts";
 import { Lanes } from "./lanes.ts";
 import { WorkerCallError } from "./worker-client.ts";
 
@@ -42,6 +44,8 @@ export interface OnnxRuntimeOptions {
   readonly threads?: number;
   /** Execution provider; default `cpu`. */
   readonly provider?: Provider;
+  /** How int8 is held; default: so that products of it are exact here. */
+  readonly int8?: Int8Form;
 }
 
 /** Starts a worker thread and loads onnxruntime in it. A missing binary is a `UserError`. */
@@ -50,7 +54,11 @@ export async function onnxRuntime(options: OnnxRuntimeOptions = {}): Promise<Run
   const lanes = new Lanes();
   try {
     const version = await lanes.start();
-    const runtime = new OnnxRuntime(lanes, `onnxruntime ${version} (${provider})`, threads, provider);
+    const create = (on: Provider, int8: Int8Form): Runtime =>
+      new OnnxRuntime(lanes, `onnxruntime ${version} (${on})`, threads, on, int8);
+    // Whatever the provider, these products are the processor's.
+    const exact = options.int8 !== undefined || (await exactProducts(create("cpu", "int8")));
+    const runtime = create(provider, options.int8 ?? (exact ? "int8" : "uint8"));
     if (provider !== "cpu") await tryProvider(runtime, provider);
     return runtime;
   } catch (error) {
@@ -77,15 +85,16 @@ async function tryProvider(runtime: Runtime, provider: Provider): Promise<void> 
   }
 }
 
-/** Memory that can be handed over: a copy, or the tensor's own where it owns a whole buffer and `move` allows. */
+/** As it is held, in memory that can be handed over: a copy, or the tensor's own where it owns a whole buffer and `move` allows. */
 function portable(
-  tensor: Tensor,
+  { dtype, shape, data }: Tensor,
+  int8: Int8Form,
   move: boolean,
 ): { readonly wire: WireTensor; readonly buffer: ArrayBuffer } {
-  const { dtype, shape, data } = tensor;
   const whole = data.buffer instanceof ArrayBuffer && data.byteLength === data.buffer.byteLength;
   const moved = move && whole ? data : data.slice();
-  return { wire: { dtype, shape: [...shape], data: moved }, buffer: moved.buffer as ArrayBuffer };
+  const wire = asHeld({ dtype, shape: [...shape], data: moved }, int8);
+  return { wire, buffer: moved.buffer as ArrayBuffer };
 }
 
 class OnnxRuntime implements Runtime {
@@ -93,27 +102,29 @@ class OnnxRuntime implements Runtime {
   readonly threads: number;
   readonly #provider: Provider;
   readonly #lanes: Lanes;
+  readonly #int8: Int8Form;
   readonly #live = new Set<DeviceTensor>();
   #nextId = 1;
 
-  constructor(lanes: Lanes, name: string, threads: number, provider: Provider) {
+  constructor(lanes: Lanes, name: string, threads: number, provider: Provider, int8: Int8Form) {
     this.#lanes = lanes;
     this.name = name;
     this.threads = threads;
     this.#provider = provider;
+    this.#int8 = int8;
   }
 
   async upload(tensor: Tensor, options: { readonly transfer?: boolean } = {}): Promise<DeviceTensor> {
     refuseStorageTypes(tensor.dtype);
-    const { wire, buffer } = portable(tensor, options.transfer === true);
-    const device: DeviceTensor = { dtype: wire.dtype, shape: wire.shape, id: this.#nextId++ };
+    const { wire, buffer } = portable(tensor, this.#int8, options.transfer === true);
+    const device: DeviceTensor = { dtype: tensor.dtype, shape: wire.shape, id: this.#nextId++ };
     await this.#lanes.upload(device.id, wire, buffer);
     this.#live.add(device);
     return device;
   }
 
   async download(tensor: DeviceTensor): Promise<Tensor> {
-    return await this.#lanes.download(this.#alive(tensor));
+    return asTold(await this.#lanes.download(this.#alive(tensor)), tensor.dtype);
   }
 
   async release(tensor: DeviceTensor): Promise<void> {
@@ -128,7 +139,7 @@ class OnnxRuntime implements Runtime {
         `${data.dtype}[${data.shape.join(", ")}] cannot overwrite ${tensor.dtype}[${tensor.shape.join(", ")}]`,
       );
     }
-    const { wire, buffer } = portable(data, false);
+    const { wire, buffer } = portable(data, this.#int8, false);
     await this.#lanes.upload(id, wire, buffer);
   }
 
@@ -152,8 +163,9 @@ class OnnxRuntime implements Runtime {
     const passes = options.passes ?? this.#defaultPasses();
     const prepared = passes.reduce((rewritten, pass) => pass(rewritten), graph);
     // Elsewhere a tensor may live where no part of it can be pointed at.
-    const { graph: fed, views } =
+    const { graph: whole, views } =
       this.#provider === "cpu" ? viewRows(prepared) : { graph: prepared, views: [] };
+    const fed = this.#int8 === "uint8" ? shiftInt8(whole) : whole;
     // Never more threads than are allowed; and a device of its own is one lane, whose memory is its own.
     const wanted = this.#provider === "cpu" ? Math.min(options.lanes ?? 1, this.threads) : 1;
     const lanes = await this.#lanes.open(Math.max(1, wanted));
@@ -228,7 +240,7 @@ class OnnxRuntime implements Runtime {
     for (const [input, feed] of Object.entries(feeds)) {
       if (isDeviceTensor(feed)) wire[input] = this.#alive(feed);
       else {
-        const moved = portable(feed, false);
+        const moved = portable(feed, this.#int8, false);
         wire[input] = moved.wire;
         transfer.push(moved.buffer);
       }
@@ -261,7 +273,10 @@ class OnnxRuntime implements Runtime {
         this.#live.add(device);
         kept[output] = device;
       }
-      return { outputs, kept, seconds } as RunResult<Out>;
+      const told = Object.fromEntries(
+        fetch.map((output) => [output, asTold(outputs[output]!, graph.outputs.get(output)!.dtype)]),
+      );
+      return { outputs: told, kept, seconds } as RunResult<Out>;
     } catch (error) {
       throw explain(error, name, graph);
     }

@@ -9,22 +9,28 @@ import { interpret, narrow, widen } from "./reference/index.ts";
 import { type Runtime, onnxRuntime } from "./index.ts";
 
 let runtime: Runtime;
+let shifting: Runtime;
 beforeAll(async () => {
   runtime = await onnxRuntime({ threads: 1 });
+  shifting = await onnxRuntime({ threads: 1, int8: "uint8" });
 });
-afterAll(() => runtime[Symbol.asyncDispose]());
+afterAll(async () => {
+  await runtime[Symbol.asyncDispose]();
+  await shifting[Symbol.asyncDispose]();
+});
 
-async function compare(it: OpCase): Promise<void> {
+async function compare(it: OpCase, on: Runtime): Promise<void> {
   const { graph, feeds } = caseGraph(it);
-  await compareGraph(graph, feeds, it.tolerance ?? 1e-5);
+  await compareGraph(graph, feeds, it.tolerance ?? 1e-5, on);
 }
 
 async function compareGraph(
   graph: Graph,
   feeds: Readonly<Record<string, Tensor>>,
   roundOff: number,
+  on = runtime,
 ): Promise<void> {
-  await using program = await runtime.compile(graph, { passes: [] });
+  await using program = await on.compile(graph, { passes: [] });
   const { outputs } = await program.run(feeds);
   const expected = interpret(
     graph,
@@ -47,7 +53,34 @@ async function compareGraph(
 describe("onnxruntime computes what the interpreter does", () => {
   for (const op of Object.keys(opCases) as Op[]) {
     test(op, async () => {
-      await fc.assert(fc.asyncProperty(opCases[op] as fc.Arbitrary<OpCase>, compare), { numRuns: 25 });
+      const cases = opCases[op] as fc.Arbitrary<OpCase>;
+      await fc.assert(
+        fc.asyncProperty(cases, (it) => compare(it, runtime)),
+        { numRuns: 25 },
+      );
+    });
+  }
+});
+
+/** Those that read or make int8. */
+const int8Ops = [
+  "BitwiseAnd",
+  "Cast",
+  "QuantizeLinear",
+  "DequantizeLinear",
+  "MatMulInteger",
+  "QGemm",
+  "DynamicQuantizeMatMul",
+] as const satisfies readonly Op[];
+
+describe("so it does where int8 is held as uint8", () => {
+  for (const op of int8Ops) {
+    test(op, async () => {
+      const cases = opCases[op] as fc.Arbitrary<OpCase>;
+      await fc.assert(
+        fc.asyncProperty(cases, (it) => compare(it, shifting)),
+        { numRuns: 25 },
+      );
     });
   }
 });

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CancelledError } from "../../util/index.ts";
 import { GraphBuilder } from "../graph/index.ts";
-import { type DType, type Tensor, dtypes, float32, int64, tensor, zeros } from "../tensor/index.ts";
+import { type DType, type Tensor, dtypes, float32, int64, scalar, tensor, zeros } from "../tensor/index.ts";
 import { type DeviceTensor, type Feed, FeedError, type Runtime } from "./index.ts";
 
 /** y = x · wᵀ / 2 and its row sums; B and D are open. */
@@ -258,6 +258,36 @@ export function runtimeContract(name: string, make: () => Promise<Runtime>): voi
         ["b", 8],
         ["c0", 9],
       ]);
+    });
+
+    test("int8 goes in, stays and comes out as it is, the same under two names", async () => {
+      const builder = new GraphBuilder();
+      const codes = builder.input("codes", "int8", ["N"]);
+      const made = builder.op(
+        "QuantizeLinear",
+        [
+          builder.cast(codes, "float32"),
+          builder.constant(scalar(1)),
+          builder.constant(tensor("int8", [], Int8Array.of(-1))),
+        ],
+        { axis: 0 },
+      );
+      builder.output("same", codes);
+      builder.output("made", made);
+      builder.output("again", made);
+      await using program = await runtime.compile(builder.build());
+      const given = tensor("int8", [4], Int8Array.of(-128, -1, 0, 127));
+      const fed = await program.run({ codes: given }, { keep: ["made"], fetch: ["same", "made", "again"] });
+      expect([...given.data]).toEqual([-128, -1, 0, 127]);
+      expect(fed.outputs["same"]).toMatchObject(given);
+      const next = tensor("int8", [4], Int8Array.of(-128, -2, -1, 126));
+      expect(fed.outputs).toMatchObject({ made: next, again: next });
+      const { made: kept } = fed.kept as Record<string, DeviceTensor>;
+      expect(kept!.dtype).toBe("int8");
+      expect(await runtime.download(kept!)).toMatchObject(next);
+      const { outputs } = await program.run({ codes: kept! });
+      expect(outputs["same"]).toMatchObject(next);
+      expect([...outputs["made"]!.data]).toEqual([-128, -3, -2, 125]);
     });
 
     test("refuses to start a run whose signal is aborted, and works on", async () => {

@@ -16,5 +16,5 @@ export {
   roundHalfEven,
 } from "./half.ts";
 export { nf4Values } from "./nf4.ts";
-export { elementCount, float32, int64, scalar, tensor, tensorBytes, zeros } from "./tensor.ts";
+export { elementCount, float32, int64, scalar, shiftBytes, tensor, tensorBytes, zeros } from "./tensor.ts";
 export type { Tensor } from "./tensor.ts";

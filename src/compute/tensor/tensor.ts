@@ -41,3 +41,12 @@ export function scalar(value: number): Tensor<"float32"> {
 export function tensorBytes(value: Tensor): Uint8Array {
   return new Uint8Array(value.data.buffer, value.data.byteOffset, value.data.byteLength);
 }
+
+/** An int8 tensor as uint8 around 128, or such a one as int8 again: in place, on the same memory. */
+export function shiftBytes({ dtype, shape, data }: Tensor): Tensor<"int8" | "uint8"> {
+  const { buffer, byteOffset, length } = data;
+  const bytes = new Uint8Array(buffer, byteOffset, length);
+  for (let i = 0; i < length; i++) bytes[i]! ^= 128;
+  if (dtype === "int8") return tensor("uint8", shape, bytes);
+  return tensor("int8", shape, new Int8Array(buffer, byteOffset, length));
+}

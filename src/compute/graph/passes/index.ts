@@ -20,6 +20,7 @@ export type { HalfActivationsOptions } from "./half-activations.ts";
 export { makePortable } from "./portable.ts";
 export { recomputeCheap } from "./recompute-cheap.ts";
 export type { Pass } from "./rewrite.ts";
+export { shiftInt8 } from "./shift-int8.ts";
 export { simplify } from "./simplify.ts";
 export { viewRows } from "./view-rows.ts";
 export type { RowView } from "./view-rows.ts";
