@@ -1,10 +1,10 @@
 /** Keeps what the forward pass saves for the backward pass in half precision in between. */
 import { isFloat } from "../../tensor/index.ts";
-import { type Shape, canonical } from "../dims.ts";
-import { type Graph, GraphError, type Node, type Op, type OpAttributes, type Value } from "../graph.ts";
-import { opTable } from "../ops/index.ts";
+import type { Shape } from "../dims.ts";
+import { type Graph, GraphError, type Node, type Value } from "../graph.ts";
 import { verify } from "../verify.ts";
 import { type HalfType, halfBehind } from "./autocast.ts";
+import { emitter } from "./emit.ts";
 import type { Pass } from "./rewrite.ts";
 
 export interface HalfActivationsOptions {
@@ -113,22 +113,7 @@ function rewritten(
   },
 ): Graph {
   const nodes: Node[] = [];
-  const names = new Set([...graph.inputs, ...graph.constants.keys()].map(({ name }) => name));
-  for (const node of graph.nodes) for (const { name } of node.outputs) names.add(name);
-  const emit = <K extends Op>(
-    op: K,
-    inputs: readonly Value[],
-    attributes: OpAttributes[K],
-    as: string,
-  ): Value => {
-    const [type] = opTable[op].infer(inputs, attributes);
-    let name = as;
-    for (let i = 1; names.has(name); i++) name = `${as}_${i}`;
-    names.add(name);
-    const output = { name, dtype: type!.dtype, shape: type!.shape.map(canonical) };
-    nodes.push({ op, inputs, outputs: [output], attributes } as unknown as Node);
-    return output;
-  };
+  const { emit } = emitter(graph, (node) => nodes.push(node));
   const after = new Map<number, Value[]>();
   for (const [value, { lastForward }] of saved)
     after.set(lastForward, [...(after.get(lastForward) ?? []), value]);

@@ -1,22 +1,19 @@
 /** The walk that passes share: node by node in order, each kept or replaced by values made on the spot. */
 import type { Tensor } from "../../tensor/index.ts";
-import { canonical, sameShape } from "../dims.ts";
-import { type Graph, GraphError, type Node, type Op, type OpAttributes, type Value } from "../graph.ts";
-import { opTable } from "../ops/index.ts";
+import { sameShape } from "../dims.ts";
+import { type Graph, GraphError, type Node, type Value } from "../graph.ts";
 import { verify } from "../verify.ts";
+import { type Emitter, emitter } from "./emit.ts";
 
 export type Pass = (graph: Graph) => Graph;
 
 /** What a rule may ask and do while the walk stands at a node. */
-export interface Tools {
+export interface Tools extends Emitter {
   /** The node that computes `value`, as rewritten so far. */
   producer(value: Value | undefined): Node | undefined;
   /** How many times `value`, or what it stands for, is read; an output counts as one. Too many where a reader is dead. */
   uses(value: Value): number;
   constant(value: Value | undefined): Tensor | undefined;
-  /** Adds a node before the present one and returns its first result. */
-  emit<K extends Op>(op: K, inputs: readonly Value[], attributes: OpAttributes[K]): Value;
-  addConstant(content: Tensor): Value;
 }
 
 /** Values to stand for the node's results, or `undefined` to keep the node. */
@@ -29,17 +26,6 @@ export function rewrite(graph: Graph, rule: Rule): Graph {
   const constants = new Map(graph.constants);
   const nodes: Node[] = [];
   const counts = countUses(graph);
-  const names = new Set<string>();
-  for (const value of graph.inputs) names.add(value.name);
-  for (const value of graph.constants.keys()) names.add(value.name);
-  for (const node of graph.nodes) for (const value of node.outputs) names.add(value.name);
-  let counter = 0;
-  const fresh = (hint: string): string => {
-    let name = `${hint}_r${counter++}`;
-    while (names.has(name)) name = `${hint}_r${counter++}`;
-    names.add(name);
-    return name;
-  };
   const count = (value: Value | undefined, by: number): void => {
     if (value !== undefined) counts.set(value, (counts.get(value) ?? 0) + by);
   };
@@ -47,23 +33,16 @@ export function rewrite(graph: Graph, rule: Rule): Graph {
     nodes.push(node);
     for (const output of node.outputs) producers.set(output, node);
   };
+  const { emit, addConstant } = emitter(graph, append, constants);
   const tools: Tools = {
     producer: (value) => (value === undefined ? undefined : producers.get(value)),
     uses: (value) => counts.get(value) ?? 0,
     constant: (value) => (value === undefined ? undefined : constants.get(value)),
-    emit: (op, inputs, attributes) => {
-      const outputs = opTable[op]
-        .infer(inputs, attributes)
-        .map(({ dtype, shape }) => ({ name: fresh(op), dtype, shape: shape.map(canonical) }));
-      append({ op, inputs, outputs, attributes } as unknown as Node);
+    emit: (op, inputs, attributes, hint) => {
       for (const input of inputs) count(input, 1);
-      return outputs[0]!;
+      return emit(op, inputs, attributes, hint);
     },
-    addConstant: (content) => {
-      const value = { name: fresh("c"), dtype: content.dtype, shape: content.shape };
-      constants.set(value, content);
-      return value;
-    },
+    addConstant,
   };
   const current = (value: Value | undefined): Value | undefined =>
     value === undefined ? undefined : (replaced.get(value) ?? value);

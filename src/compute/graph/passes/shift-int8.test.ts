@@ -85,10 +85,10 @@ test("codes and their zeros change, and nothing is added; a zero that went witho
     constant c0: float32[] = 1
     constant c1: uint8[] = 128
     constant c2: uint8[6] = {128, 128, 128, 128, …}
-    constant shifted.0: uint8[1] = {128}
+    constant c_r0: uint8[1] = {128}
     QGemm_3: float32[T, 6] = QGemm(x, c0, c1, q, scale, c2, transA=0, transB=1, alpha=1)
-    shifted.1: uint8[6] = Expand(shifted.0, shape=[6])
-    DequantizeLinear_4: float32[6, 4] = DequantizeLinear(q, scale, shifted.1, axis=0, block_size=0)
+    Expand_r1: uint8[6] = Expand(c_r0, shape=[6])
+    DequantizeLinear_4: float32[6, 4] = DequantizeLinear(q, scale, Expand_r1, axis=0, block_size=0)
     output product = QGemm_3
     output floats = DequantizeLinear_4"
   `);

@@ -1,9 +1,8 @@
 /** int8 as uint8 around 128, for processors whose products of uint8 by int8 are not exact. */
 import { type Tensor, shiftBytes, tensor } from "../../tensor/index.ts";
-import { canonical } from "../dims.ts";
-import type { Graph, Node, Op, OpAttributes, Value } from "../graph.ts";
-import { opTable } from "../ops/index.ts";
+import type { Graph, Node, Op, Value } from "../graph.ts";
 import { verify } from "../verify.ts";
+import { emitter } from "./emit.ts";
 
 /** What moves elements, of whatever type. */
 const moving: readonly Op[] = [
@@ -49,23 +48,16 @@ export function shiftInt8(graph: Graph): Graph {
     constants.set(shift(value), int8 ? shiftBytes({ ...content, data: content.data.slice() }) : content);
   }
   const nodes: Node[] = [];
-  let count = 0;
-  const name = (): string => `shifted.${count++}`;
-  const constant = (content: Tensor): Value => {
-    const value = { name: name(), dtype: content.dtype, shape: content.shape };
-    constants.set(value, content);
-    return value;
-  };
-  const emit = <K extends Op>(op: K, inputs: readonly Value[], attributes: OpAttributes[K]): Value => {
-    const [{ dtype, shape }] = opTable[op].infer(inputs, attributes) as [Value];
-    const output = { name: name(), dtype, shape: shape.map(canonical) };
-    nodes.push({ op, inputs, outputs: [output], attributes } as Node);
-    return output;
-  };
+  const { emit, addConstant } = emitter(graph, (node) => nodes.push(node), constants);
   const by128 = (op: "Add" | "Sub", value: Value): Value =>
-    emit(op, [emit("Cast", [value], { to: "int32" }), constant(tensor("int32", [], Int32Array.of(128)))], {});
+    emit(
+      op,
+      [emit("Cast", [value], { to: "int32" }), addConstant(tensor("int32", [], Int32Array.of(128)))],
+      {},
+    );
   const zeroOf = (node: Node): Value => {
-    const middle = (shape: readonly number[]): Value => constant(tensor("uint8", shape, Uint8Array.of(128)));
+    const middle = (shape: readonly number[]): Value =>
+      addConstant(tensor("uint8", shape, Uint8Array.of(128)));
     const scale = node.inputs[scaleOf[node.op] ?? -1];
     if (scale === undefined || scale.shape.length === 0) return middle([]);
     return emit("Expand", [middle(scale.shape.map(() => 1))], { shape: scale.shape });
