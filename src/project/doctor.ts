@@ -83,17 +83,19 @@ function cLibrary(): Finding {
   };
 }
 
-function processorFinding(): Finding {
-  const { name, logicalCores, features } = processor();
+/** By the kernel's text on the processor, of this machine when absent. */
+export function processorFinding(cpuInfo?: string, x64 = process.arch === "x64"): Finding {
+  const { name, logicalCores, features } = processor(cpuInfo);
   const usable = availableParallelism();
-  const x64 = process.arch === "x64";
   const slow = x64 && features !== undefined && !features.includes("AVX2");
   const list =
     features === undefined ? "features not told by this system" : features.join(", ") || "none known";
+  const byteProducts = !x64 || features === undefined || features.some((one) => one.endsWith("VNNI"));
+  const note = byteProducts ? "" : "; no VNNI: an 8-bit base saves memory, but little time";
   return {
     name: "processor",
     status: slow ? "missing" : "ok",
-    found: `${name}, ${logicalCores} logical cores${usable < logicalCores ? `, ${usable} of them usable` : ""}; ${list}`,
+    found: `${name}, ${logicalCores} logical cores${usable < logicalCores ? `, ${usable} of them usable` : ""}; ${list}${note}`,
     ...(slow
       ? { advice: "Without AVX2 matrix products take many times longer; a newer processor helps most." }
       : {}),

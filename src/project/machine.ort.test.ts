@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { RunEvent } from "../train/index.ts";
 import { UserError } from "../util/index.ts";
-import { examine } from "./doctor.ts";
+import { examine, processorFinding } from "./doctor.ts";
 import { availableMemoryBytes, processor, totalMemoryBytes } from "./machine.ts";
 import {
   type MemorySettings,
@@ -39,6 +39,13 @@ describe("the machine", () => {
       "int8 products",
     ]);
     expect(processor("model name : x\n").features).toBeUndefined();
+  });
+
+  it("is said to compute in 8 bits no faster where x86 has no VNNI", () => {
+    const found = (flags: string, x64: boolean): string => processorFinding(`flags : ${flags}\n`, x64).found;
+    expect(found("fma avx2 avx512f", true)).toContain("AVX-512; no VNNI: an 8-bit base saves memory");
+    expect(found("fma avx2 avx_vnni", true)).toMatch(/AVX-VNNI$/);
+    expect(found("asimd asimddp", false)).toMatch(/dot products$/);
   });
 
   it("is examined without an exception, each finding with what to do about what is missing", async () => {
