@@ -66,7 +66,8 @@ export function quantiseBlocks(
     for (let i = from; i < from + block; i++) if (Math.abs(values[i]!) > Math.abs(most)) most = values[i]!;
     const step = code === "nf4" ? Math.abs(most) : Math.fround(most / -8);
     scale[b] = step;
-    const inverse = step === 0 ? 0 : Math.fround(1 / step);
+    // Of a step too short to have one, nothing is left but zeros.
+    const inverse = Math.abs(step) < leastStep ? 0 : Math.fround(1 / step);
     for (let i = 0; i < half; i++) {
       const low = codeOf(Math.fround(values[from + i]! * inverse));
       const high = codeOf(Math.fround(values[from + half + i]! * inverse));
@@ -75,6 +76,9 @@ export function quantiseBlocks(
   }
   return { shape, format, codes, scale };
 }
+
+/** Below it 1 / step is no float32. */
+const leastStep = 2 ** -127;
 
 const symmetricCode = (steps: number): number => Math.min(15, Math.trunc(steps + 8.5));
 
