@@ -18,7 +18,7 @@ const set = (values: Readonly<Record<string, string | number>>): string[] =>
 const train = (values: Readonly<Record<string, string | number>>, ...words: readonly string[]) =>
   attune(["train", "--model", "model", "--data", "train.jsonl", ...set(values), ...words], { cwd: folder });
 
-it("a plan counts the weights of fp16 in two bytes", { timeout: 60_000 }, async () => {
+it("a plan counts the weights of fp16 in two bytes", async () => {
   const weightBytes = async (precision: string): Promise<number> => {
     const ended = await train({ "training.precision": precision }, "--dry-run", "--json");
     expect(ended.code, ended.stderr).toBe(0);
