@@ -256,7 +256,9 @@ export function trainingScreen(
         if (last !== undefined) output.line(dim(`        ${noiseSummary(last, plan)}`));
         return;
       case "prediction":
-        output.line(dim(`        expected: ${formatBytes(event.peakBytes)} at most${expectedTime(event)}`));
+        output.line(
+          dim(`        expected: a peak of about ${formatBytes(event.peakBytes)}${expectedTime(event)}`),
+        );
         return;
       case "started":
       case "checkpoint":

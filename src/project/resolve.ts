@@ -49,6 +49,9 @@ export async function resolveConfig<S extends z.ZodType>(
   }
   const result = schema.safeParse(values, { reportInput: true });
   if (!result.success) throw configError(result.error.issues[0]!, schema, document, origins);
+  // A path alone stands for `data.train`.
+  const path = origins.get("data");
+  if (path !== undefined && !origins.has("data.train")) origins.set("data.train", path);
   for (const key of leafKeys(result.data)) if (!origins.has(key)) origins.set(key, "default");
   return { config: result.data, origins };
 }
@@ -135,7 +138,10 @@ function configError(
     const near = nearest(unknown, known);
     return new UserError(`${key} is not a setting`, {
       at: placeOf([...issue.path, unknown], document, origins),
-      next: near === undefined ? `Known here: ${known.join(", ")}.` : `Did you mean ${near}?`,
+      next:
+        near === undefined
+          ? `Known here: ${known.join(", ")}.`
+          : `Did you mean ${[...issue.path, near].join(".")}?`,
     });
   }
   const key = issue.path.join(".") || "the configuration";

@@ -51,7 +51,14 @@ export async function resumeRun(
   await recoverFolder(folder.adapter);
   await recoverFolder(folder.model);
   await folder.keepEvents(checkpoint?.progress.events ?? 0);
+  if (checkpoint !== undefined && hasFinished(checkpoint, prepared))
+    notice(`the run had finished at step ${checkpoint.progress.step}: no step is left to do`);
   return checkpoint;
+}
+
+/** All steps are done, or patience has run out. */
+function hasFinished({ progress: { step, best } }: Checkpoint, { plan }: PreparedRun): boolean {
+  return step >= plan.steps || (best?.stale ?? 0) >= plan.config.evaluation.patience;
 }
 
 /** Data and model are compared by what they hold, not by where they are. */

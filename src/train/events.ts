@@ -98,11 +98,12 @@ export type RunEvent =
       readonly validationLossBest: number;
       /** The step of the adapter that was kept. */
       readonly bestStep: number;
-      /** Computed tokens a second over the steps of this process, evaluation excluded. */
+      /** Computed tokens a second over the run's steps, evaluation excluded. */
       readonly tokensPerSecond: number;
-      /** Mean of the steps of this process; 0 when there were none. */
+      /** Mean of the run's steps; 0 when there were none. */
       readonly stepSeconds: number;
       readonly peakBytes: number;
+      /** Of this process, and before it of the run's steps, evaluations and checkpoints. */
       readonly seconds: number;
       /** What was predicted, beside what came true. */
       readonly predictedPeakBytes?: number;

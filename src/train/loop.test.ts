@@ -115,6 +115,27 @@ describe("early stopping", () => {
     expect(again.calls).toEqual([]);
   });
 
+  test("a resumed run ends with the rate, the peak and the time of the whole run", async () => {
+    const first = await record({ losses: falling, steps: 3 });
+    const history = first.events.map((event) =>
+      event.type === "step" ? { ...event, seconds: 100, tokens: 500, peakBytes: 5 } : event,
+    );
+    const resume = { ...first.checkpoints.at(-1)!, history };
+    const ended = (await record({ losses: falling, steps: 3, resume })).events.at(-1)!;
+    expect(ended).toMatchObject({
+      type: "finished",
+      step: 3,
+      tokensPerSecond: 5,
+      stepSeconds: 100,
+      peakBytes: 5,
+    });
+    expect((ended as { readonly seconds: number }).seconds).toBeGreaterThanOrEqual(300);
+    const longer = (await record({ losses: falling, steps: 5, resume })).events.at(-1)!;
+    const { stepSeconds } = longer as { readonly stepSeconds: number };
+    expect(stepSeconds).toBeGreaterThanOrEqual(60);
+    expect(stepSeconds).toBeLessThan(100);
+  });
+
   test("without validation data the last adapter is kept, once", async () => {
     const { events, best } = await record({ losses: [], validation: [], steps: 3 });
     expect(events.map(short)).toEqual([

@@ -103,9 +103,8 @@ export async function* trainingLoop(
   };
   if (options.resume !== undefined) await engine.restore(options.resume.state);
   let noise = options.resume?.progress.noise ?? noNoiseYet;
-  let computedTokens = 0;
-  let stepSeconds = 0;
-  let stepsHere = 0;
+  const past = pastOf(options.resume?.history ?? []);
+  let { computedTokens, stepSeconds, stepsTimed } = past;
   let savedAt = options.resume === undefined ? -1 : step;
   let savedPath = options.resume?.path ?? "";
   const writing = pendingWrite();
@@ -224,9 +223,9 @@ export async function* trainingLoop(
     validationLossBest: best?.loss ?? Number.NaN,
     bestStep: best?.step ?? step,
     tokensPerSecond: stepSeconds === 0 ? 0 : computedTokens / stepSeconds,
-    stepSeconds: stepsHere === 0 ? 0 : stepSeconds / stepsHere,
-    peakBytes: await options.peakBytes(),
-    seconds: since(began),
+    stepSeconds: stepsTimed === 0 ? 0 : stepSeconds / stepsTimed,
+    peakBytes: Math.max(past.peakBytes, await options.peakBytes()),
+    seconds: past.seconds + since(began),
     ...(predicted === undefined ? {} : { predictedPeakBytes: predicted.peakBytes }),
     ...(predicted?.stepSeconds === undefined ? {} : { predictedStepSeconds: predicted.stepSeconds }),
     // Of a whole run, to be set beside a whole run alone.
@@ -285,7 +284,7 @@ export async function* trainingLoop(
     const peakBytes = await options.peakBytes();
     computedTokens += batch.tokens;
     stepSeconds += seconds;
-    stepsHere += 1;
+    stepsTimed += 1;
     if (skipped) {
       yield* tell({
         type: "skipped",
@@ -315,6 +314,27 @@ export async function* trainingLoop(
     });
     if (norms !== undefined) yield* tell({ type: "gradients", step, norms });
   }
+}
+
+/** What a resumed run did before, as far as its events tell. */
+function pastOf(history: readonly RunEvent[]): {
+  readonly computedTokens: number;
+  readonly stepSeconds: number;
+  readonly stepsTimed: number;
+  readonly peakBytes: number;
+  readonly seconds: number;
+} {
+  const steps = history.filter((event) => event.type === "step" || event.type === "skipped");
+  const secondsOf = (events: readonly { readonly seconds: number }[]): number =>
+    events.reduce((sum, { seconds }) => sum + seconds, 0);
+  const others = history.filter((event) => event.type === "evaluation" || event.type === "checkpoint");
+  return {
+    computedTokens: steps.reduce((sum, { tokens }) => sum + tokens, 0),
+    stepSeconds: secondsOf(steps),
+    stepsTimed: steps.length,
+    peakBytes: steps.reduce((most, { peakBytes }) => Math.max(most, peakBytes), 0),
+    seconds: secondsOf(steps) + secondsOf(others),
+  };
 }
 
 /** A loss scale below this has been halved 30 times: it is not the scale that overflows. */

@@ -97,7 +97,7 @@ export async function evaluateRun(
   readonly items: readonly EvaluationItem[];
 }> {
   const run = (await isRunFolder(target)) ? await openJudgedRun(target) : undefined;
-  const data = await openJudgedData(flags.on, flags.split, run);
+  const data = await openJudgedData(target, flags.on, flags.split, run);
   const training = run?.training ?? [];
   if (run?.trainingMissing !== undefined)
     output.notice(`without baselines and seen replies: ${run.trainingMissing}`);

@@ -47,8 +47,9 @@ export interface JudgedData {
   readonly examples: readonly Example[];
 }
 
-/** The examples of `on`: a file, or a split of a prepared folder. Absent: what the run held out. */
+/** The examples of `on`: a file, or a split of a prepared folder. Absent: what the run in `target` held out. */
 export async function openJudgedData(
+  target: string,
   on: string | undefined,
   split: Split | undefined,
   run: JudgedRun | undefined,
@@ -62,7 +63,11 @@ export async function openJudgedData(
   const prepared = run === undefined || text ? undefined : await preparedFolder(run.config.data.train);
   const path = on ?? prepared;
   if (path === undefined) {
-    if (run === undefined) throw new UserError("no data to judge on", { next: "Name them with --on DATA." });
+    if (run === undefined) {
+      throw new UserError(`${target} is not the folder of a run, which would have held dialogues out`, {
+        next: "Check the path; to judge a model, name dialogues with --on DATA.",
+      });
+    }
     if (run.trainingMissing !== undefined) {
       throw new UserError(`the run's data cannot be read: ${run.trainingMissing}`, {
         next: "Name data with --on DATA.",
