@@ -45,7 +45,9 @@ export async function carryOut(options: CarryOutOptions, output: Output): Promis
       origins: resolved.origins,
       ...(options.resume ? { resumed: folder } : {}),
     });
-    const time = options.dryRun ? await measuredTime(prepared, output) : undefined;
+    const refusal = options.memoryCheck ? memoryRefusal(prepared) : undefined;
+    const measures = options.dryRun && refusal === undefined;
+    const time = measures ? await measuredTime(prepared, output) : undefined;
     describePlan(prepared, folder, output, time);
     for (const line of options.lines ?? []) output.line(`${bold("change".padEnd(8))}${line}`);
     if (options.dryRun) {
@@ -62,9 +64,9 @@ export async function carryOut(options: CarryOutOptions, output: Output): Promis
         config: resolved.config,
         chosen: choice.settings,
       });
-      return 0;
     }
-    if (options.memoryCheck) refuseWithoutMemory(prepared);
+    if (refusal !== undefined) throw refusal;
+    if (options.dryRun) return 0;
     const show = trainingScreen(prepared, folder, output);
     let last: RunEvent | undefined;
     for await (const event of runTraining(prepared, {
@@ -90,6 +92,17 @@ export async function carryOut(options: CarryOutOptions, output: Output): Promis
     throw error;
   } finally {
     interrupt.dispose();
+  }
+}
+
+/** Why the run is not begun, where it does not fit into memory. */
+function memoryRefusal(prepared: PreparedRun): UserError | undefined {
+  try {
+    refuseWithoutMemory(prepared);
+    return undefined;
+  } catch (error) {
+    if (error instanceof UserError) return error;
+    throw error;
   }
 }
 

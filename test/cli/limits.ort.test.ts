@@ -37,6 +37,14 @@ async function cleanRefusal(...words: string[]): Promise<string> {
 }
 
 describe("memory", () => {
+  it("is not allowed to be enough: a dry run refuses what the run does", async () => {
+    const words = ["--model", "./model", "--data", "train.jsonl", "--memory", "300MB"];
+    const sizes = /[\d.,]+ (?:MiB|GiB)/g;
+    const run = (await cleanRefusal(...words)).replaceAll(sizes, "N");
+    expect(run).toMatch(/^error: training needs about N of memory; runtime\.memory allows N/);
+    expect((await cleanRefusal(...words, "--dry-run")).replaceAll(sizes, "N")).toBe(run);
+  });
+
   it("does not hold the weights", async (ctx) => {
     // A sparse file of a terabyte: all is there but for the bytes.
     const model = join(folder, "giant");
