@@ -38,7 +38,7 @@ async function cleanRefusal(...words: string[]): Promise<string> {
 
 describe("memory", () => {
   it("is not allowed to be enough: a dry run refuses what the run does", async () => {
-    const words = ["--model", "./model", "--data", "train.jsonl", "--memory", "250MB"];
+    const words = ["--model", "./model", "--data", "train.jsonl", "--memory", "100MB"];
     const sizes = /[\d.,]+ (?:MiB|GiB)/g;
     const run = (await cleanRefusal(...words)).replaceAll(sizes, "N");
     expect(run).toMatch(/^error: training needs about N of memory; runtime\.memory allows N/);
