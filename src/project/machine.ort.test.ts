@@ -144,6 +144,16 @@ describe("a run whose settings were chosen to fit", () => {
       for await (const event of runTraining(resumed, { origins: wanted.origins, folder: run, resume: true }))
         events.push(event);
       expect(events.at(-1)).toMatchObject({ type: "finished", reason: "completed", step: 2 });
+      // Once more: nothing is left, which is said, and what the run took is still known.
+      await using ended = await prepareRun(wanted.config, { origins: wanted.origins, resumed: run });
+      const notices: string[] = [];
+      const options = { origins: wanted.origins, folder: run, resume: true };
+      for await (const event of runTraining(ended, { ...options, notice: (text) => notices.push(text) }))
+        events.push(event);
+      expect(notices).toContain("the run had finished at step 2: no step is left to do");
+      const [before, after] = events.filter((event) => event.type === "finished");
+      expect(after!.tokensPerSecond).toBeGreaterThan(0);
+      expect(after!.tokensPerSecond).toBeCloseTo(before!.tokensPerSecond, 6);
     } finally {
       await rm(folder, { recursive: true, force: true });
     }

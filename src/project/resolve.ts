@@ -49,10 +49,11 @@ export async function resolveConfig<S extends z.ZodType>(
   }
   const result = schema.safeParse(values, { reportInput: true });
   if (!result.success) throw configError(result.error.issues[0]!, schema, document, origins);
-  // A path alone stands for `data.train`.
-  const path = origins.get("data");
-  if (path !== undefined && !origins.has("data.train")) origins.set("data.train", path);
-  for (const key of leafKeys(result.data)) if (!origins.has(key)) origins.set(key, "default");
+  for (const key of leafKeys(result.data)) {
+    // A path of data alone stands for `data.train`.
+    const shorthand = key === "data.train" ? origins.get("data") : undefined;
+    if (!origins.has(key)) origins.set(key, shorthand ?? "default");
+  }
   return { config: result.data, origins };
 }
 

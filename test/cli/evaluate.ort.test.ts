@@ -275,6 +275,7 @@ describe("attune evaluate refuses, with one line and no folder left", () => {
       await refused("run", ...on, "base,base"),
       await refused("model", ...on, "base,adapter"),
       await refused("model", ...on, "retrieval"),
+      await refused("rnu"),
     ];
     expect(errors).toMatchInlineSnapshot(`
       [
@@ -283,6 +284,7 @@ describe("attune evaluate refuses, with one line and no folder left", () => {
         "error: two systems are called base. Name each once.",
         "error: model is no run: it has no adapter. Leave \`adapter\` out of --systems.",
         "error: the retrieval and most-frequent baselines need training data. Leave them out: --systems base,adapter.",
+        "error: rnu is not the folder of a run, which would have held dialogues out. Check the path; to judge a model, name dialogues with --on DATA.",
       ]
     `);
   });

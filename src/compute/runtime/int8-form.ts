@@ -13,7 +13,7 @@ export function asHeld<T extends Tensor>(value: T, form: Int8Form): T | Tensor {
 
 /** What is held, whose memory is the caller's own, as the value of a tensor of type `dtype`. */
 export function asTold<T extends Tensor>(held: T, dtype: Tensor["dtype"]): T | Tensor {
-  return held.dtype === dtype ? held : shiftBytes(held);
+  return dtype === "int8" && held.dtype === "uint8" ? shiftBytes(held) : held;
 }
 
 /**

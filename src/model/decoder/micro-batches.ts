@@ -87,10 +87,11 @@ function possibleGroups(
   return sorted.map((_, start) => {
     const tree = new TokenTree(share);
     const groups: PossibleGroup[] = [];
-    for (const sequence of sorted.slice(start)) {
-      tree.add(sequence);
-      if (tree.count > maxTokens && groups.length > 0) break;
-      groups.push({ tokens: tree.count, cost: costOf(tree.count, groups.length + 1, sequence.ids.length) });
+    for (let end = start; end < sorted.length; end++) {
+      tree.add(sorted[end]!);
+      if (tree.count > maxTokens && end > start) break;
+      const cost = costOf(tree.count, end - start + 1, sorted[end]!.ids.length);
+      groups.push({ tokens: tree.count, cost });
     }
     return groups;
   });
